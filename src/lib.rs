@@ -1,0 +1,5 @@
+//! A single-threaded realtime server on a hand-written `mio` reactor.
+
+pub mod proto;
+pub mod storage;
+pub mod time;

@@ -1,0 +1,5 @@
+//! Wire formats: bytes in, meaning out, and back. Pure: no socket, no clock.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod http;
+pub mod ws;

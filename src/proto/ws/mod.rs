@@ -1,0 +1,1 @@
+//! WebSocket, server side (RFC 6455).
