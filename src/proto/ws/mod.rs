@@ -1,16 +1,18 @@
 //! WebSocket, server side (RFC 6455).
 //!
-//! The parts of a connection: masking, text, frames, close payloads.
+//! [`machine`] turns the bytes behind it into
+//! events and the answers of the protocol itself; the others are the parts of the machine.
 //! Extensions are never negotiated here.
 
 pub mod close;
 pub mod error;
 pub mod frame;
+pub mod machine;
 pub mod mask;
+#[cfg(test)]
+mod testing;
 pub mod utf8;
 
 pub use error::Error;
 pub use frame::Kind;
-
-#[cfg(test)]
-mod testing;
+pub use machine::{Event, Expired, Limits, Machine, Payload, State};
