@@ -1,12 +1,13 @@
 //! WebSocket, server side (RFC 6455).
 //!
-//! [`machine`] turns the bytes behind it into
+//! [`handshake`] turns the request head into an answer, [`machine`] turns the bytes behind it into
 //! events and the answers of the protocol itself; the others are the parts of the machine.
 //! Extensions are never negotiated here.
 
 pub mod close;
 pub mod error;
 pub mod frame;
+pub mod handshake;
 pub mod machine;
 pub mod mask;
 #[cfg(test)]
