@@ -104,8 +104,9 @@ mod tests {
     fn payloads() {
         let long = [b"\x03\xe8".as_slice(), &[b'a'; 123]].concat();
         let long_reason = "a".repeat(123);
+        type Parsed<'a> = Result<(Option<u16>, &'a str), Error>;
         #[rustfmt::skip]
-        let cases: &[(&str, &[u8], Result<(Option<u16>, &str), Error>)] = &[
+        let cases: &[(&str, &[u8], Parsed<'_>)] = &[
             ("empty",            b"",                     Ok((None, ""))),
             ("one byte",         b"\x03",                 Err(Error::CloseLength)),
             ("code only",        b"\x03\xe8",             Ok((Some(1000), ""))),

@@ -62,6 +62,23 @@ pub struct Header {
     pub len: usize,
 }
 
+impl Header {
+    /// Whether the frame is a whole message.
+    #[inline]
+    pub const fn is_message(&self) -> bool {
+        self.fin && matches!(self.opcode, Opcode::Text | Opcode::Binary)
+    }
+
+    /// The kind of the message that begins here.
+    #[inline]
+    pub const fn kind(&self) -> Kind {
+        match self.opcode {
+            Opcode::Text => Kind::Text,
+            _ => Kind::Binary,
+        }
+    }
+}
+
 /// What a header is judged by besides the standard.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {

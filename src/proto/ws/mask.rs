@@ -1,56 +1,44 @@
 //! The masking of client frames (RFC 6455, 5.3), undone in place.
 //!
-//! Safe code in a shape the compiler turns into vector instructions: words of eight bytes in
-//! blocks of eight. The same pass collects the high bits, so that ASCII text is known as UTF-8
-//! without being read again.
+//! Safe code in a shape the compiler turns into vector instructions: one plain loop over words of
+//! eight bytes (measured: blocks of words inside a loop stay scalar). The same pass collects the
+//! high bits, so that ASCII text is known as UTF-8 without being read again.
 
 /// Unmasks `payload` in place and answers whether all of it is ASCII now.
 ///
 /// `offset` is the position of `payload[0]` in the payload of its frame: a frame that came in
 /// pieces is unmasked piece by piece.
 #[inline]
-pub fn unmask(payload: &mut [u8], mut key: [u8; 4], offset: usize) -> bool {
-    key.rotate_left(offset % 4);
-    let key = u32::from_ne_bytes(key);
-    // Both halves are the same, so this is right on either byte order.
+pub fn unmask(payload: &mut [u8], key: [u8; 4], offset: usize) -> bool {
+    // Little-endian on every machine: the first byte is the lowest, and turning it out to the right
+    // turns the key to the left.
+    let key = u32::from_le_bytes(key).rotate_right(8 * (offset % 4) as u32);
     let wide = u64::from(key) << 32 | u64::from(key);
     let mut seen = 0;
-    let mut blocks = payload.chunks_exact_mut(BLOCK);
-    for block in &mut blocks {
-        for word in block.chunks_exact_mut(8) {
-            seen |= unmask_word(word, wide);
-        }
-    }
-    let mut words = blocks.into_remainder().chunks_exact_mut(8);
+    let mut words = payload.chunks_exact_mut(8);
     for word in &mut words {
-        seen |= unmask_word(word, wide);
+        let word: &mut [u8; 8] = word.try_into().expect("chunks of eight");
+        let plain = u64::from_le_bytes(*word) ^ wide;
+        *word = plain.to_le_bytes();
+        seen |= plain;
     }
     // Fewer than eight bytes are left: half a word, then bytes.
-    let mut halves = words.into_remainder().chunks_exact_mut(4);
-    for half in &mut halves {
-        let half: &mut [u8; 4] = half.try_into().expect("chunks of four");
-        let plain = u32::from_ne_bytes(*half) ^ key;
-        *half = plain.to_ne_bytes();
+    let mut tail = words.into_remainder();
+    if tail.len() >= 4 {
+        let (half, rest) = tail.split_at_mut(4);
+        let half: &mut [u8; 4] = half.try_into().expect("split at four");
+        let plain = u32::from_le_bytes(*half) ^ key;
+        *half = plain.to_le_bytes();
         seen |= u64::from(plain);
+        tail = rest;
     }
-    for (byte, key) in halves.into_remainder().iter_mut().zip(key.to_ne_bytes()) {
+    for (byte, key) in tail.iter_mut().zip(key.to_le_bytes()) {
         *byte ^= key;
         seen |= u64::from(*byte);
     }
     seen & HIGH_BITS == 0
 }
 
-/// Unmasks eight bytes and answers them.
-#[inline(always)]
-fn unmask_word(word: &mut [u8], wide: u64) -> u64 {
-    let word: &mut [u8; 8] = word.try_into().expect("chunks of eight");
-    let plain = u64::from_ne_bytes(*word) ^ wide;
-    *word = plain.to_ne_bytes();
-    plain
-}
-
-/// Bytes of a block: four vectors of the smallest machine we care for.
-const BLOCK: usize = 64;
 /// The bits that no ASCII byte has.
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
