@@ -112,29 +112,15 @@ pub fn parse(bytes: &[u8], rules: &Rules) -> Result<Option<(Header, usize)>, Err
         return Err(Error::Unmasked);
     }
     let (len, rest) = match second & !MASK {
-        _ if opcode.is_control() && second & !MASK > 125 => return Err(Error::ControlLength),
-        126 => match rest.split_first_chunk::<2>() {
-            Some((len, rest)) => (u64::from(u16::from_be_bytes(*len)), rest),
+        len @ 0..=125 => (u64::from(len), rest),
+        _ if opcode.is_control() => return Err(Error::ControlLength),
+        form => match parse_long_len(form, rest, rules)? {
+            Some(long) => long,
             None => return Ok(None),
         },
-        127 => match rest.split_first_chunk::<8>() {
-            Some((len, rest)) => (u64::from_be_bytes(*len), rest),
-            // The top bit is the first one to come.
-            None if rest.first().is_some_and(|byte| byte & 0x80 != 0) => {
-                return Err(Error::LengthTopBit);
-            }
-            None => return Ok(None),
-        },
-        len => (u64::from(len), rest),
     };
-    if len >> 63 != 0 {
-        return Err(Error::LengthTopBit);
-    }
-    if rules.strict_length && second & !MASK != short_len(len) {
-        return Err(Error::LengthForm);
-    }
     let len = match usize::try_from(len) {
-        Ok(len) if opcode.is_control() || len <= rules.data_bytes_max => len,
+        Ok(len) if len <= rules.data_bytes_max || opcode.is_control() => len,
         _ => return Err(Error::TooBig),
     };
     let (key, rest) = match rest.split_first_chunk::<4>() {
@@ -172,6 +158,34 @@ fn parse_first(first: u8, rules: &Rules) -> Result<Opcode, Error> {
         _ if opcode.is_control() && first & FIN == 0 => Err(Error::ControlFragmented),
         _ => Ok(opcode),
     }
+}
+
+/// A length of two or of eight bytes, and what stands behind it: F6, F7.
+#[inline]
+fn parse_long_len<'b>(
+    form: u8,
+    bytes: &'b [u8],
+    rules: &Rules,
+) -> Result<Option<(u64, &'b [u8])>, Error> {
+    let (len, rest) = if form == 126 {
+        match bytes.split_first_chunk::<2>() {
+            Some((len, rest)) => (u64::from(u16::from_be_bytes(*len)), rest),
+            None => return Ok(None),
+        }
+    } else {
+        // The top bit is the first one to come.
+        if bytes.first().is_some_and(|byte| byte & 0x80 != 0) {
+            return Err(Error::LengthTopBit);
+        }
+        match bytes.split_first_chunk::<8>() {
+            Some((len, rest)) => (u64::from_be_bytes(*len), rest),
+            None => return Ok(None),
+        }
+    };
+    if rules.strict_length && form != short_len(len) {
+        return Err(Error::LengthForm);
+    }
+    Ok(Some((len, rest)))
 }
 
 /// Appends the header of a server's frame: 2, 4 or 10 bytes, never masked.

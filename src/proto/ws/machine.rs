@@ -209,8 +209,7 @@ impl Machine {
                 Ok(None) => {}
                 Ok(event) => return Ok(event),
                 Err(error) => {
-                    self.fail(error, out);
-                    input.take(input.len());
+                    self.give_up(error, input, out);
                     return Err(error);
                 }
             }
@@ -352,6 +351,13 @@ impl Machine {
         }
         self.state = State::Closed;
         self.unfinished = None;
+    }
+
+    /// Fails, and reads nothing more.
+    #[cold]
+    fn give_up(&mut self, error: Error, input: &mut Input<'_>, out: &mut Vec<u8>) {
+        self.fail(error, out);
+        input.take(input.len());
     }
 
     /// Takes the next header. `Ok(None)`: a payload comes first, or the input ends inside the header.
