@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn against_one_long_string() {
-        for seed in 1..=200u64 {
+        for seed in 1..=40u64 {
             let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let mut random = |n: u64| {
                 state ^= state << 13;
