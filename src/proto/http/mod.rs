@@ -9,12 +9,15 @@
 //! body, C chunks, E expectations, K keeping a connection, S responses.
 
 pub mod chunked;
+pub mod date;
 pub mod error;
 pub mod framing;
 mod grammar;
 pub mod head;
 pub mod reader;
 mod request_line;
+pub mod response;
+pub mod url;
 
 pub use error::Error;
 pub use framing::Framing;
