@@ -9,11 +9,17 @@
 //! body, C chunks, E expectations, K keeping a connection, S responses.
 
 pub mod chunked;
+pub mod conditional;
+pub mod cookie;
 pub mod date;
 pub mod error;
+pub mod forwarded;
 pub mod framing;
 mod grammar;
 pub mod head;
+pub mod mime;
+pub mod origin;
+pub mod pattern;
 pub mod reader;
 mod request_line;
 pub mod response;
