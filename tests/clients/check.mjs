@@ -26,7 +26,7 @@ export async function run(last = () => {}) {
       console.log(`ok ${name}`);
     } catch (error) {
       failed += 1;
-      console.log(`not ok ${name}: ${String(error?.message ?? error).replace(/\s+/g, ' ').slice(0, 300)}`);
+      console.log(`not ok ${name}: ${String(error?.message ?? error).replace(/\x1b\[\d*m/g, '').replace(/\s+/g, ' ').slice(0, 300)}`);
     }
     clearTimeout(timer);
     for (const what of undo.reverse()) {
