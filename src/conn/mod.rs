@@ -1,0 +1,356 @@
+//! One accepted connection: its socket, what waits to be written, and the protocol it speaks.
+//!
+//! Driving: it reads and writes the socket and asks the loop for writability. It knows HTTP/1.1
+//! and WebSocket as framings; which route a request goes to, and which application object is
+//! behind a conn, is the server's to know.
+//!
+//! Invariant: a conn with unwritten bytes after a turn is `blocked`, and only then has interest in
+//! writability.
+
+pub(crate) mod http1;
+pub(crate) mod websocket;
+
+use crate::config::Settings;
+use crate::net::{Peer, Stream};
+use crate::proto::ws::Kind;
+use crate::proto::ws::machine::State;
+use crate::reactor::{Handler, IoLoop, Timeout};
+use crate::stats::Stats;
+use crate::storage::arena::{Arena, Key};
+use crate::storage::pool::Pool;
+use crate::storage::write_queue::{Flush, WriteQueue};
+use crate::time::Instant;
+use http1::{Http1, Phase};
+use mio::Interest;
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use websocket::{Limits, WebSocket};
+
+/// Names an accepted connection.
+pub(crate) type ConnKey = Key<Conn>;
+
+/// An accepted connection.
+pub(crate) struct Conn {
+    pub(crate) stream: Stream,
+    pub(crate) handler: Handler,
+    pub(crate) out: WriteQueue,
+    pub(crate) protocol: Protocol,
+    /// The address of the other end; `None` on a Unix socket.
+    pub(crate) peer: Option<std::net::SocketAddr>,
+    /// Which routes it is served by.
+    pub(crate) site: u32,
+    /// The one timer: when it fires, and its key.
+    pub(crate) timer: Option<(Instant, Timeout)>,
+    /// When bytes were last taken by the peer, or `blocked` began.
+    pub(crate) progress: Instant,
+    /// Input that was read and cannot be looked at yet.
+    pub(crate) pending: Option<Box<Vec<u8>>>,
+    /// The peer refused bytes; interest in writability is on.
+    pub(crate) blocked: bool,
+    /// `send` has answered `Full`; `on_writable` is owed.
+    pub(crate) full: bool,
+    /// In the list of conns to flush at the end of the turn.
+    pub(crate) dirty: bool,
+    /// There may be input in the socket that nobody has read.
+    pub(crate) readable: bool,
+    /// The event said that the read side is closed: read on to the end.
+    pub(crate) read_closed: bool,
+    /// The end of the input has been read.
+    pub(crate) eof: bool,
+    /// The application holds messages back and its inbox is full.
+    pub(crate) held: bool,
+    /// It is or was a WebSocket.
+    pub(crate) was_websocket: bool,
+}
+
+/// What a conn speaks.
+pub(crate) enum Protocol {
+    Http(Box<Http1>),
+    WebSocket(WebSocket),
+    /// Nothing more is served: write what waits, shut down, drop what still comes (RFC 9112, 9.6).
+    Closing(Closing),
+}
+
+/// The last moments of a conn.
+pub(crate) struct Closing {
+    pub(crate) deadline: Instant,
+    pub(crate) dropped: usize,
+    pub(crate) shut: bool,
+}
+
+/// What `send` came to, before the application's view of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queued {
+    Yes,
+    OverHigh,
+    OverMax,
+    Gone,
+}
+
+impl Conn {
+    /// Whether its input may be looked at now.
+    pub(crate) fn wants_input(&self, settings: &Settings) -> bool {
+        match &self.protocol {
+            Protocol::Closing(_) => true,
+            Protocol::Http(http) => http.wants_input(self, settings),
+            Protocol::WebSocket(_) => !self.held && self.out.len() < settings.write_high_bytes,
+        }
+    }
+
+    /// Whether input that was put off may be looked at now.
+    pub(crate) fn takes_pending(&self, settings: &Settings) -> bool {
+        match &self.protocol {
+            Protocol::Http(http) => matches!(http.phase, Phase::Reading) && !self.blocked,
+            Protocol::WebSocket(_) | Protocol::Closing(_) => self.wants_input(settings),
+        }
+    }
+
+    /// Whether a file is being sent.
+    pub(crate) fn is_sending(&self) -> bool {
+        match &self.protocol {
+            Protocol::Http(http) => matches!(http.phase, Phase::Sending(..)),
+            Protocol::WebSocket(_) | Protocol::Closing(_) => false,
+        }
+    }
+
+    /// Writes what waits. Interest in writability follows the outcome.
+    pub(crate) fn flush<M: Clone>(
+        &mut self,
+        io: &mut IoLoop<M>,
+        pool: &mut Pool,
+        stats: &mut Stats,
+        queued: &mut usize,
+    ) -> io::Result<()> {
+        let before = self.out.len();
+        if before == 0 {
+            // The buffer that was lent for output that did not come goes back.
+            self.out.clear(pool);
+            return Ok(());
+        }
+        let outcome = self.out.write_to(&mut self.stream, pool)?;
+        let written = before - self.out.len();
+        stats.writes += 1;
+        stats.bytes_out += written as u64;
+        *queued = queued.saturating_sub(written);
+        if written > 0 {
+            self.progress = io.now();
+        }
+        match outcome {
+            Flush::Done if self.blocked => {
+                self.blocked = false;
+                io.update_handler(&mut self.stream, self.handler, Interest::READABLE)?;
+                if let Protocol::WebSocket(ws) = &mut self.protocol {
+                    // A pong that waited for this goes out with the next write.
+                    let tail = self.out.tail(pool);
+                    ws.machine.unblocked(tail);
+                    if !tail.is_empty() {
+                        *queued += tail.len();
+                        return self.flush(io, pool, stats, queued);
+                    }
+                    self.out.clear(pool);
+                }
+            }
+            Flush::Blocked if !self.blocked => {
+                self.blocked = true;
+                self.progress = io.now();
+                let both = Interest::READABLE | Interest::WRITABLE;
+                io.update_handler(&mut self.stream, self.handler, both)?;
+            }
+            Flush::Done | Flush::Blocked => {}
+        }
+        Ok(())
+    }
+
+    /// When something is due that no byte will bring.
+    pub(crate) fn deadline(&self, settings: &Settings, mounts: &[Limits]) -> Option<Instant> {
+        let stall = self.blocked.then(|| self.progress + settings.write_timeout);
+        let own = match &self.protocol {
+            Protocol::Http(http) => http.deadline(settings),
+            // While we do not read, the peer cannot show that it lives: its deadlines stand still.
+            Protocol::WebSocket(ws) => {
+                ws.deadline(&mounts[ws.mount as usize], self.wants_input(settings))
+            }
+            Protocol::Closing(closing) => Some(closing.deadline),
+        };
+        stall.into_iter().chain(own).min()
+    }
+
+    /// Keeps input for later.
+    pub(crate) fn stash(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.pending
+                .get_or_insert_default()
+                .extend_from_slice(bytes);
+        }
+    }
+
+    pub(crate) fn pending_len(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.len())
+    }
+
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        self.peer.map(|peer| peer.ip())
+    }
+
+    /// Goes over to closing: what waits is written, then the conn ends within `linger`.
+    pub(crate) fn close(&mut self, now: Instant, linger: Duration) {
+        self.pending = None;
+        self.held = false;
+        self.protocol = Protocol::Closing(Closing {
+            deadline: now + linger,
+            dropped: 0,
+            shut: false,
+        });
+    }
+}
+
+/// All accepted connections, and what they share.
+pub(crate) struct Conns {
+    pub(crate) arena: Arena<Conn>,
+    pub(crate) pool: Pool,
+    /// Conns with output that nobody has tried to write yet.
+    pub(crate) dirty: Vec<ConnKey>,
+    /// The conn whose input is being handled: it is flushed right after, not at the turn's end.
+    pub(crate) current: Option<ConnKey>,
+    /// Unwritten bytes of all conns.
+    pub(crate) queued: usize,
+    pub(crate) now: Instant,
+    /// The value of `Date`, of this second.
+    pub(crate) date: [u8; 29],
+    pub(crate) settings: Rc<Settings>,
+    pub(crate) stats: Stats,
+    pub(crate) draining: bool,
+    /// Conns to be cut as soon as the present callback has returned.
+    pub(crate) cut: Vec<ConnKey>,
+}
+
+impl Conns {
+    pub(crate) fn new(settings: Rc<Settings>) -> Self {
+        Self {
+            arena: Arena::new(),
+            pool: Pool::default(),
+            dirty: Vec::new(),
+            current: None,
+            queued: 0,
+            now: Instant::START,
+            date: [b' '; 29],
+            settings,
+            stats: Stats::default(),
+            draining: false,
+            cut: Vec::new(),
+        }
+    }
+
+    /// Notes that a conn has output; it is written at the end of the turn at the latest.
+    pub(crate) fn mark_dirty(&mut self, key: ConnKey) {
+        if self.current == Some(key) {
+            return;
+        }
+        if let Some(conn) = self.arena.get_mut(key) {
+            if !conn.dirty {
+                conn.dirty = true;
+                self.dirty.push(key);
+            }
+        }
+    }
+
+    /// Queues a WebSocket message.
+    pub(crate) fn send(&mut self, key: ConnKey, kind: Kind, payload: &[u8]) -> Queued {
+        self.queue(key, |ws, out, pool| {
+            let tail = out.tail(pool);
+            let before = tail.len();
+            ws.machine
+                .send(kind, payload, tail)
+                .then(|| tail.len() - before)
+        })
+    }
+
+    /// Queues a message whose frame exists already.
+    pub(crate) fn send_frame(&mut self, key: ConnKey, frame: &Frame<'_>) -> Queued {
+        self.queue(key, |ws, out, pool| {
+            if ws.machine.state() != State::Open {
+                return None;
+            }
+            match frame {
+                Frame::Bytes(bytes) => out.append(bytes, pool),
+                Frame::Shared(bytes) => out.append_shared(Rc::clone(bytes), pool),
+            }
+            Some(frame.len())
+        })
+    }
+
+    /// Begins the closing handshake. A code that may not be sent becomes 1000.
+    pub(crate) fn close_websocket(&mut self, key: ConnKey, code: u16, reason: &str) {
+        let Some(conn) = self.arena.get_mut(key) else {
+            return;
+        };
+        let Protocol::WebSocket(ws) = &mut conn.protocol else {
+            return;
+        };
+        ws.owner = 0;
+        conn.held = false;
+        let out = conn.out.tail(&mut self.pool);
+        let before = out.len();
+        if !ws.machine.close(Some(code), reason, self.now, out) {
+            ws.machine.close(None, reason, self.now, out);
+        }
+        self.queued += out.len() - before;
+        self.mark_dirty(key);
+    }
+
+    /// Whether a conn has refused bytes.
+    pub(crate) fn is_blocked(&self, key: ConnKey) -> bool {
+        self.arena.get(key).is_some_and(|conn| conn.blocked)
+    }
+
+    fn queue(
+        &mut self,
+        key: ConnKey,
+        put: impl FnOnce(&mut WebSocket, &mut WriteQueue, &mut Pool) -> Option<usize>,
+    ) -> Queued {
+        let Some(conn) = self.arena.get_mut(key) else {
+            return Queued::Gone;
+        };
+        let Protocol::WebSocket(ws) = &mut conn.protocol else {
+            return Queued::Gone;
+        };
+        let waiting = conn.out.len();
+        if waiting >= self.settings.write_max_bytes {
+            return Queued::OverMax;
+        }
+        let Some(added) = put(ws, &mut conn.out, &mut self.pool) else {
+            return Queued::Gone;
+        };
+        self.queued += added;
+        self.stats.messages_out += 1;
+        let over = waiting + added > self.settings.write_high_bytes;
+        conn.full |= over;
+        self.mark_dirty(key);
+        if over { Queued::OverHigh } else { Queued::Yes }
+    }
+}
+
+/// A WebSocket frame made once for many.
+pub(crate) enum Frame<'a> {
+    Bytes(&'a [u8]),
+    Shared(Rc<[u8]>),
+}
+
+impl Frame<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// The address of a peer, as far as it has one.
+pub(crate) fn address(peer: &Peer) -> Option<std::net::SocketAddr> {
+    match peer {
+        Peer::Tcp(address) => Some(*address),
+        Peer::Unix => None,
+    }
+}

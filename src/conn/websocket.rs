@@ -1,0 +1,190 @@
+//! A conn that speaks WebSocket: the machine, whose it is, and the limits the machine does not know.
+
+use crate::config::WebSocketLimits;
+use crate::proto::ws::machine;
+use crate::time::Instant;
+use std::time::Duration;
+
+/// A WebSocket: its framing and whose it is.
+pub(crate) struct WebSocket {
+    pub(crate) machine: machine::Machine,
+    /// Bits of the application's connection; 0 once it was told that it is closed.
+    pub(crate) owner: u64,
+    /// Which mount, for its limits.
+    pub(crate) mount: u32,
+    /// Only where the mount has limits on rate, idleness or age.
+    pub(crate) ages: Option<Box<Ages>>,
+}
+
+/// What is counted for the limits that are off by default.
+pub(crate) struct Ages {
+    /// Messages in the second that `counted_from` began.
+    counted: u32,
+    counted_from: Instant,
+    last_message: Instant,
+    end_of_life: Instant,
+}
+
+/// Why a WebSocket is to be closed, beside what its machine finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aged {
+    /// No message for `idle_timeout`: 1000.
+    Idle,
+    /// Older than `lifetime_max`: 1012.
+    Old,
+}
+
+/// The limits of a mount, for the machine and beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) machine: machine::Limits,
+    messages_per_second_max: u32,
+    idle_timeout: Option<Duration>,
+    lifetime_max: Option<Duration>,
+}
+
+impl Limits {
+    pub(crate) fn new(of: &WebSocketLimits) -> Self {
+        let nonzero = |d: Duration| (d > Duration::ZERO).then_some(d);
+        Self {
+            machine: machine::Limits {
+                message_bytes_max: of.message_bytes_max,
+                frame_bytes_max: of.frame_bytes_max,
+                fragments_max: of.fragments_max,
+                empty_fragments_max: of.empty_fragments_max,
+                ping_interval: nonzero(of.ping_interval),
+                ping_timeout: of.ping_timeout,
+                close_timeout: of.close_timeout,
+                accept_unmasked: of.accept_unmasked,
+                strict_length: of.strict_length,
+            },
+            messages_per_second_max: of.messages_per_second_max,
+            idle_timeout: nonzero(of.idle_timeout),
+            lifetime_max: nonzero(of.lifetime_max),
+        }
+    }
+
+    /// What to count for a connection that begins `now`; `spread` in 0 to 1 shortens its life.
+    pub(crate) fn ages(&self, now: Instant, spread: f64) -> Option<Box<Ages>> {
+        let counts = self.messages_per_second_max > 0;
+        if !counts && self.idle_timeout.is_none() && self.lifetime_max.is_none() {
+            return None;
+        }
+        let end_of_life = self
+            .lifetime_max
+            .map_or(Instant::FAR, |life| now + life.mul_f64(1.0 - spread / 10.0));
+        Some(Box::new(Ages {
+            counted: 0,
+            counted_from: now,
+            last_message: now,
+            end_of_life,
+        }))
+    }
+}
+
+impl WebSocket {
+    /// Counts a message. False: there are too many in this second.
+    pub(crate) fn count(&mut self, limits: &Limits, now: Instant) -> bool {
+        let Some(ages) = &mut self.ages else {
+            return true;
+        };
+        ages.last_message = now;
+        if now.since(ages.counted_from) >= Duration::from_secs(1) {
+            ages.counted_from = now;
+            ages.counted = 0;
+        }
+        ages.counted += 1;
+        limits.messages_per_second_max == 0 || ages.counted <= limits.messages_per_second_max
+    }
+
+    /// Whether one of the ages is reached.
+    pub(crate) fn aged(&self, limits: &Limits, now: Instant) -> Option<Aged> {
+        let ages = self.ages.as_ref()?;
+        if limits
+            .idle_timeout
+            .is_some_and(|idle| now >= ages.last_message + idle)
+        {
+            return Some(Aged::Idle);
+        }
+        (now >= ages.end_of_life).then_some(Aged::Old)
+    }
+
+    /// When something is due; `reading`: whether the peer is read, so that it can show life.
+    pub(crate) fn deadline(&self, limits: &Limits, reading: bool) -> Option<Instant> {
+        let machine = if reading {
+            self.machine.poll_timeout(&limits.machine)
+        } else {
+            None
+        };
+        let Some(ages) = self.ages.as_ref().filter(|_| self.owner != 0) else {
+            return machine;
+        };
+        let idle = limits.idle_timeout.map(|idle| ages.last_message + idle);
+        let old = limits.lifetime_max.map(|_| ages.end_of_life);
+        machine.into_iter().chain(idle).chain(old).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::START + Duration::from_secs(seconds)
+    }
+
+    fn websocket(limits: &Limits) -> WebSocket {
+        WebSocket {
+            machine: machine::Machine::new(at(0)),
+            owner: 1,
+            mount: 0,
+            ages: limits.ages(at(0), 0.5),
+        }
+    }
+
+    #[test]
+    fn nothing_is_counted_by_default() {
+        let limits = Limits::new(&WebSocketLimits::default());
+        let mut ws = websocket(&limits);
+        assert!(ws.ages.is_none());
+        assert!(ws.count(&limits, at(0)));
+        assert_eq!(ws.aged(&limits, Instant::FAR), None);
+    }
+
+    #[test]
+    fn messages_per_second_just_under_and_over() {
+        let of = WebSocketLimits {
+            messages_per_second_max: 2,
+            ..Default::default()
+        };
+        let limits = Limits::new(&of);
+        let mut ws = websocket(&limits);
+        assert!(ws.count(&limits, at(0)));
+        assert!(ws.count(&limits, at(0)));
+        assert!(!ws.count(&limits, at(0)));
+        assert!(ws.count(&limits, at(1)));
+    }
+
+    #[test]
+    fn idle_counts_from_the_last_message_and_old_from_the_first() {
+        let of = WebSocketLimits {
+            idle_timeout: Duration::from_secs(10),
+            lifetime_max: Duration::from_secs(100),
+            ping_interval: Duration::ZERO,
+            ..Default::default()
+        };
+        let limits = Limits::new(&of);
+        let mut ws = websocket(&limits);
+        assert_eq!(ws.deadline(&limits, true), Some(at(10)));
+        assert!(ws.count(&limits, at(9)));
+        assert_eq!(ws.aged(&limits, at(18)), None);
+        assert_eq!(ws.aged(&limits, at(19)), Some(Aged::Idle));
+        for second in 10..94 {
+            ws.count(&limits, at(second));
+        }
+        // A hundred seconds less the spread: half of a tenth.
+        assert_eq!(ws.aged(&limits, at(94)), None);
+        assert_eq!(ws.deadline(&limits, true), Some(at(95)));
+        assert_eq!(ws.aged(&limits, at(95)), Some(Aged::Old));
+    }
+}
