@@ -304,6 +304,11 @@ impl<M: Clone> IoLoop<M> {
         self.turn(timeout, &mut f)
     }
 
+    /// The instant right now, for measuring how long something takes.
+    pub fn fresh_now(&self) -> Instant {
+        self.clock.now()
+    }
+
     /// Makes [`Self::run`] return after this turn. If it is not running, the next run returns at
     /// once, without a turn, and the one after that runs.
     pub fn stop(&mut self) {

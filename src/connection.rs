@@ -1,0 +1,381 @@
+//! What an application writes and is handed: [`Connection`], messages, reasons for closing.
+//!
+//! One [`Connection`] value stands for one client. Its callbacks run on the loop's thread, one at a
+//! time: nothing that a callback sends, closes or joins makes another callback run inside it. What
+//! follows from a callback (`on_close` of whatever it closed) runs right after it.
+
+use crate::server::cx::Cx;
+use crate::server::engine::ConnectionTag;
+use crate::server::request::Request;
+use crate::storage::arena::Key;
+use std::fmt;
+
+pub use crate::proto::ws::Kind;
+
+/// One client, as the application sees it. Every callback has a default that does nothing.
+///
+/// ```
+/// use dustdevil::{Connection, Cx, Message};
+///
+/// #[derive(Default)]
+/// struct Echo;
+///
+/// impl Connection for Echo {
+///     type State = ();
+///     fn on_message(&mut self, cx: &mut Cx<Self>, message: Message) {
+///         cx.send(message);
+///     }
+/// }
+/// ```
+///
+/// # Panics
+///
+/// A callback that panics closes its own connection only: [`on_close`](Self::on_close) runs with
+/// [`Cause::Error`], the others go on. With `panic = "abort"` the process ends.
+#[doc(alias = "SocketConnection")]
+#[doc(alias = "SockJSConnection")]
+#[doc(alias = "WebSocketHandler")]
+pub trait Connection: Sized + 'static {
+    /// What all connections of a server share. `()` when there is nothing to share.
+    type State: 'static;
+
+    /// The client is there. What is sent here follows the answer to the handshake.
+    ///
+    /// Put yourself into the shared state last: after an error [`on_close`](Self::on_close) does
+    /// not run. Rooms joined and timers started are undone then.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject`] refuses the client; see there what it is told.
+    fn on_open(&mut self, cx: &mut Cx<'_, Self>, req: &Request<'_>) -> Result<(), Reject> {
+        let _ = (cx, req);
+        Ok(())
+    }
+
+    /// A message came.
+    fn on_message(&mut self, cx: &mut Cx<'_, Self>, message: Message<'_>) {
+        let _ = (cx, message);
+    }
+
+    /// A pong came: the answer to [`Io::ping`](crate::Io::ping), or one unasked.
+    fn on_pong(&mut self, cx: &mut Cx<'_, Self>, data: &[u8]) {
+        let _ = (cx, data);
+    }
+
+    /// The client has taken most of what was queued, after `send` had answered [`Sent::Full`].
+    fn on_writable(&mut self, cx: &mut Cx<'_, Self>) {
+        let _ = cx;
+    }
+
+    /// The connection has ended. Runs once for each connection whose `on_open` was successful.
+    ///
+    /// Others can be reached, itself not any more: `send` answers [`Sent::Gone`], it has left its
+    /// rooms, its timers are cancelled.
+    fn on_close(&mut self, cx: &mut Cx<'_, Self>, why: CloseReason) {
+        let _ = (cx, why);
+    }
+}
+
+/// Names a [`Connection`]. A stale one is harmless: it never reaches a later connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub(crate) Key<ConnectionTag>);
+
+impl Ord for ConnectionId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.to_bits().cmp(&other.0.to_bits())
+    }
+}
+
+impl PartialOrd for ConnectionId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnectionId({self})")
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0.to_bits())
+    }
+}
+
+/// A message from the client, borrowed from the bytes read.
+///
+/// It can be sent on as it is: `cx.send(message)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// Text or binary.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The text; `None` for a binary message.
+    pub fn text(&self) -> Option<&'a str> {
+        match self.kind {
+            Kind::Text => std::str::from_utf8(self.bytes).ok(),
+            Kind::Binary => None,
+        }
+    }
+
+    /// The payload, of either kind.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Reads the payload as JSON.
+    ///
+    /// # Errors
+    ///
+    /// What `serde_json` found wrong.
+    pub fn json<T: serde_core::Deserialize<'a>>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(self.bytes)
+    }
+}
+
+/// What became of a message that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sent {
+    /// It will be written.
+    Queued,
+    /// It will be written, but the client is slow: please stop until `on_writable`. Who goes on
+    /// up to `write_max_bytes` loses the connection.
+    Full,
+    /// There is nobody to send it to.
+    Gone,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseReason {
+    /// What ended it.
+    pub cause: Cause,
+    /// The close code: the peer's if it closed, ours if we did; 1005 for none, 1006 for a connection
+    /// that was lost (RFC 6455, 7.4.1).
+    pub code: u16,
+    /// The text that came with the code.
+    pub reason: String,
+    /// Whether it ended with a close frame rather than by loss.
+    pub clean: bool,
+}
+
+/// What ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The client closed.
+    Client,
+    /// The application closed, with `close` or `close_with`.
+    Server,
+    /// The TCP connection was lost without a close frame.
+    Lost,
+    /// The client broke a rule of the protocol, or a limit.
+    Protocol,
+    /// The client gave no sign of life.
+    Timeout,
+    /// The client did not take its messages.
+    Overflow,
+    /// A callback failed.
+    Error,
+    /// The server shuts down.
+    Shutdown,
+}
+
+/// Refuses a client in `on_open`.
+///
+/// | made by | plain WebSocket |
+/// | --- | --- |
+/// | [`status`](Self::status) | that HTTP status instead of 101, with headers and body |
+/// | `Reject::from("text")` | 403 with the text |
+/// | [`json`](Self::json) | 403 with the JSON text |
+/// | [`close`](Self::close) | 101, then a close frame with code and reason, which a browser can see |
+#[derive(Clone, Debug)]
+pub struct Reject {
+    pub(crate) how: Refusing,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) content_type: &'static str,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Refusing {
+    Status(u16),
+    Close(u16, String),
+}
+
+impl Reject {
+    /// With an HTTP status, 400 to 599; anything else becomes 403.
+    pub fn status(status: u16) -> Self {
+        let status = if (400..=599).contains(&status) {
+            status
+        } else {
+            403
+        };
+        Self::new(Refusing::Status(status))
+    }
+
+    /// After the handshake, with a close code and a reason. Codes that may not be sent become 1008.
+    pub fn close(code: u16, reason: impl Into<String>) -> Self {
+        Self::new(Refusing::Close(code, reason.into()))
+    }
+
+    /// With status 403 and a JSON text as its body.
+    pub fn json(value: &serde_json::Value) -> Self {
+        let mut reject = Self::status(403);
+        reject.body = value.to_string().into_bytes();
+        reject.content_type = "application/json";
+        reject
+    }
+
+    /// Adds a header to the refusal.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the body of the refusal.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    fn new(how: Refusing) -> Self {
+        let content_type = "text/plain; charset=utf-8";
+        Self {
+            how,
+            headers: Vec::new(),
+            body: Vec::new(),
+            content_type,
+        }
+    }
+}
+
+impl From<&str> for Reject {
+    fn from(text: &str) -> Self {
+        Self::status(403).body(text)
+    }
+}
+
+impl From<String> for Reject {
+    fn from(text: String) -> Self {
+        Self::status(403).body(text)
+    }
+}
+
+/// Whether a repeating timer goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Call me again.
+    Going,
+    /// That was the last time.
+    Stop,
+}
+
+/// A JSON message, made from a value when it is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<T>(pub T);
+
+/// A message whose JSON text exists already. It is not checked.
+#[derive(Clone, Copy, Debug)]
+pub struct RawJson<'a>(pub &'a str);
+
+/// What can be sent: text, bytes, a message as it came, [`Json`], [`RawJson`].
+pub trait IntoMessage {
+    /// The message; `scratch` is empty and may hold its bytes.
+    fn message<'a>(&'a self, scratch: &'a mut Vec<u8>) -> Message<'a>;
+
+    /// Whether `message` writes to its scratch buffer.
+    fn needs_scratch(&self) -> bool {
+        false
+    }
+}
+
+macro_rules! text_message {
+    ($($t:ty),*) => { $(impl IntoMessage for $t {
+        fn message<'a>(&'a self, _: &'a mut Vec<u8>) -> Message<'a> {
+            Message { kind: Kind::Text, bytes: self.as_bytes() }
+        }
+    })* };
+}
+text_message!(&str, String, &String, std::borrow::Cow<'_, str>);
+
+macro_rules! binary_message {
+    ($($t:ty),*) => { $(impl IntoMessage for $t {
+        fn message<'a>(&'a self, _: &'a mut Vec<u8>) -> Message<'a> {
+            Message { kind: Kind::Binary, bytes: self }
+        }
+    })* };
+}
+binary_message!(&[u8], Vec<u8>, &Vec<u8>);
+
+impl<const N: usize> IntoMessage for &[u8; N] {
+    fn message<'a>(&'a self, _: &'a mut Vec<u8>) -> Message<'a> {
+        Message {
+            kind: Kind::Binary,
+            bytes: self.as_slice(),
+        }
+    }
+}
+
+impl IntoMessage for Message<'_> {
+    fn message<'a>(&'a self, _: &'a mut Vec<u8>) -> Message<'a> {
+        *self
+    }
+}
+
+impl IntoMessage for RawJson<'_> {
+    fn message<'a>(&'a self, _: &'a mut Vec<u8>) -> Message<'a> {
+        Message {
+            kind: Kind::Text,
+            bytes: self.0.as_bytes(),
+        }
+    }
+}
+
+impl<T: serde_core::Serialize> IntoMessage for Json<T> {
+    fn needs_scratch(&self) -> bool {
+        true
+    }
+
+    /// A value that cannot be written as JSON is sent as `null` and logged.
+    fn message<'a>(&'a self, scratch: &'a mut Vec<u8>) -> Message<'a> {
+        if let Err(error) = serde_json::to_writer(&mut *scratch, &self.0) {
+            log::error!("a value cannot be sent as JSON: {error}");
+            scratch.clear();
+            scratch.extend_from_slice(b"null");
+        }
+        Message {
+            kind: Kind::Text,
+            bytes: scratch,
+        }
+    }
+}
+
+impl IntoMessage for serde_json::Value {
+    fn needs_scratch(&self) -> bool {
+        true
+    }
+
+    fn message<'a>(&'a self, scratch: &'a mut Vec<u8>) -> Message<'a> {
+        if serde_json::to_writer(&mut *scratch, self).is_err() {
+            scratch.clear();
+            scratch.extend_from_slice(b"null");
+        }
+        Message {
+            kind: Kind::Text,
+            bytes: scratch,
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! What answers where: [`Router`] makes the connections of one class, [`Routes`] binds classes,
+//! handlers and files to paths.
+
+use crate::config::WebSocketLimits;
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::proto::http::origin::OriginPolicy;
+use crate::proto::http::pattern::Pattern;
+use crate::server::cx::App;
+use crate::server::files::Files;
+use crate::server::object::Object;
+use crate::server::request::Request;
+use crate::server::response::Reply;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Makes the connections of one class. A server can mount it at several places; its rooms and
+/// `all()` reach over all of them.
+///
+/// ```
+/// use dustdevil::{Connection, Router};
+///
+/// #[derive(Default)]
+/// struct Chat;
+/// impl Connection for Chat {
+///     type State = ();
+/// }
+/// let chat = Router::<Chat>::new();
+/// ```
+pub struct Router<C: Connection> {
+    inner: Rc<Inner<C::State>>,
+    of: std::marker::PhantomData<fn() -> C>,
+}
+
+/// Names a router, on every thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RouterId(u64);
+
+/// A router without its class.
+pub(crate) struct Inner<S: 'static> {
+    pub(crate) id: RouterId,
+    pub(crate) name: &'static str,
+    pub(crate) make: Make<S>,
+    pub(crate) keep_request: bool,
+}
+
+type Make<S> = Box<dyn Fn(&Request<'_>) -> Box<dyn Object<S>>>;
+
+impl<C: Connection> Router<C> {
+    /// Connections begin as `C::default()`.
+    #[doc(alias = "get_router")]
+    #[doc(alias = "SockJSRouter")]
+    #[doc(alias = "TornadioRouter")]
+    pub fn new() -> Self
+    where
+        C: Default,
+    {
+        Self::with(|_| C::default())
+    }
+
+    /// Connections are made from the request of their handshake.
+    pub fn with(make: impl Fn(&Request<'_>) -> C + 'static) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self::from_inner(Inner {
+            id: RouterId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            name: std::any::type_name::<C>(),
+            make: Box::new(move |req| Box::new(make(req))),
+            keep_request: false,
+        })
+    }
+
+    /// Keeps the head of each handshake request, so that [`Io::request`](crate::Io::request) can
+    /// show it at any time. It costs its size in memory for each connection. Off by default.
+    #[must_use]
+    pub fn keep_request(self) -> Self {
+        match Rc::try_unwrap(self.inner) {
+            Ok(inner) => Self::from_inner(Inner {
+                keep_request: true,
+                ..inner
+            }),
+            // It is mounted already: the mounts made so far keep to what they were told.
+            Err(inner) => Self { inner, of: self.of },
+        }
+    }
+
+    /// The router's name for [`Remote::room`](crate::Remote::room) and
+    /// [`AppIo::router`](crate::AppIo::router).
+    pub fn id(&self) -> RouterId {
+        self.inner.id
+    }
+
+    fn from_inner(inner: Inner<C::State>) -> Self {
+        Self {
+            inner: Rc::new(inner),
+            of: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<C: Connection + Default> Default for Router<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How a WebSocket is served at a mount.
+///
+/// ```
+/// use dustdevil::{WebSocket, WebSocketLimits};
+///
+/// let mount = WebSocket {
+///     limits: WebSocketLimits { message_bytes_max: 64 << 10, ..Default::default() },
+///     ..Default::default()
+/// };
+/// ```
+pub struct WebSocket {
+    /// Limits and times.
+    pub limits: WebSocketLimits,
+    /// Which pages may connect. Default: those of the same host, and whatever is no browser.
+    pub origins: OriginPolicy,
+    /// Decides further about an origin that the rule above refuses. Default: none.
+    pub allow_origin: Option<AllowOrigin>,
+    /// Chooses one of the subprotocols that the client offers; asked once, also with an empty list.
+    /// An answer that was not offered is as good as none. Default: none.
+    pub subprotocol: Option<Subprotocol>,
+    /// Which kinds of message are taken; the other one closes with 1003. Default: both.
+    pub messages: Messages,
+}
+
+/// See [`WebSocket::allow_origin`]: origin and request.
+pub type AllowOrigin = Box<dyn Fn(&str, &Request<'_>) -> bool>;
+
+/// See [`WebSocket::subprotocol`]: offered in, chosen out.
+pub type Subprotocol = Box<dyn for<'a> Fn(&[&'a str]) -> Option<&'a str>>;
+
+/// Which kinds of message a mount takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Messages {
+    /// Text and binary.
+    #[default]
+    Both,
+    /// Text only.
+    Text,
+    /// Binary only.
+    Binary,
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        Self {
+            limits: WebSocketLimits::default(),
+            origins: OriginPolicy::default(),
+            allow_origin: None,
+            subprotocol: None,
+            messages: Messages::Both,
+        }
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Answers a request: now, or later (see [`Reply`]).
+pub(crate) type Handler<S> = Rc<dyn Fn(&Request<'_>, &mut App<'_, S>, Reply<'_, S>)>;
+
+/// A handler and where it answers.
+pub struct Route<S: 'static> {
+    pub(crate) pattern: String,
+    pub(crate) method: &'static str,
+    pub(crate) handler: Handler<S>,
+    pub(crate) body_bytes_max: Option<usize>,
+    pub(crate) length_required: bool,
+}
+
+macro_rules! methods {
+    ($($name:ident $method:literal;)*) => { $(
+        #[doc = concat!("A handler for ", $method, ".")]
+        pub fn $name(
+            pattern: &str,
+            handler: impl Fn(&Request<'_>, &mut App<'_, S>, Reply<'_, S>) + 'static,
+        ) -> Self {
+            Self::method($method, pattern, handler)
+        }
+    )* };
+}
+
+impl<S: 'static> Route<S> {
+    methods! {
+        get "GET"; head "HEAD"; post "POST"; put "PUT"; patch "PATCH"; delete "DELETE";
+        options "OPTIONS";
+    }
+
+    fn method(
+        method: &'static str,
+        pattern: &str,
+        handler: impl Fn(&Request<'_>, &mut App<'_, S>, Reply<'_, S>) + 'static,
+    ) -> Self {
+        Self {
+            pattern: pattern.to_owned(),
+            method,
+            handler: Rc::new(handler),
+            body_bytes_max: None,
+            length_required: false,
+        }
+    }
+
+    /// Bytes of a request body here, in place of the setting of that name. Over it: 413.
+    #[must_use]
+    pub fn body_bytes_max(mut self, max: usize) -> Self {
+        self.body_bytes_max = Some(max);
+        self
+    }
+
+    /// Refuses a request without `Content-Length` (411), a chunked one too.
+    #[must_use]
+    pub fn length_required(mut self) -> Self {
+        self.length_required = true;
+        self
+    }
+}
+
+/// What answers where, on one listener or on all.
+///
+/// A pattern is a path, in which `:name` stands for one segment and a last `*name` for all the
+/// rest. The first match decides. HEAD is answered by GET's handler if it has none of its own; a
+/// method without a handler gets 405 with `Allow`.
+pub struct Routes<S: 'static> {
+    pub(crate) table: Vec<Entry<S>>,
+    pub(crate) mounts: Vec<Mount<S>>,
+    pub(crate) error: Option<Error>,
+}
+
+pub(crate) struct Entry<S: 'static> {
+    pub(crate) pattern: Pattern,
+    pub(crate) text: String,
+    pub(crate) to: Endpoint<S>,
+}
+
+pub(crate) enum Endpoint<S: 'static> {
+    Methods(Vec<Route<S>>),
+    /// Index among `mounts`.
+    WebSocket(usize),
+    Files(Files),
+}
+
+/// A router at a place.
+pub(crate) struct Mount<S: 'static> {
+    pub(crate) router: Rc<Inner<S>>,
+    pub(crate) settings: WebSocket,
+}
+
+impl<S: 'static> Default for Routes<S> {
+    fn default() -> Self {
+        Self {
+            table: Vec::new(),
+            mounts: Vec::new(),
+            error: None,
+        }
+    }
+}
+
+impl<S: 'static> Routes<S> {
+    /// Nothing is answered yet but 404.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a handler.
+    #[must_use]
+    pub fn route(mut self, route: Route<S>) -> Self {
+        let same = self.table.iter_mut().find_map(|entry| match &mut entry.to {
+            Endpoint::Methods(methods) if entry.text == route.pattern => Some(methods),
+            _ => None,
+        });
+        match same {
+            Some(methods) => methods.push(route),
+            None => {
+                let text = route.pattern.clone();
+                self.add(&text, Endpoint::Methods(vec![route]));
+            }
+        }
+        self
+    }
+
+    /// Serves a class over plain WebSocket (RFC 6455).
+    #[must_use]
+    pub fn websocket<C: Connection<State = S>>(
+        mut self,
+        pattern: &str,
+        router: &Router<C>,
+        settings: WebSocket,
+    ) -> Self {
+        self.mounts.push(Mount {
+            router: Rc::clone(&router.inner),
+            settings,
+        });
+        let mount = self.mounts.len() - 1;
+        self.add(pattern, Endpoint::WebSocket(mount));
+        self
+    }
+
+    /// Serves files; the pattern ends with `*path`.
+    #[must_use]
+    pub fn files(mut self, pattern: &str, files: Files) -> Self {
+        self.add(pattern, Endpoint::Files(files));
+        self
+    }
+
+    /// These routes, then others.
+    #[must_use]
+    pub fn then(mut self, others: Self) -> Self {
+        let first = self.mounts.len();
+        self.mounts.extend(others.mounts);
+        for mut entry in others.table {
+            if let Endpoint::WebSocket(mount) = &mut entry.to {
+                *mount += first;
+            }
+            match entry.to {
+                Endpoint::Methods(routes) => {
+                    for route in routes {
+                        self = self.route(route);
+                    }
+                }
+                _ => self.table.push(entry),
+            }
+        }
+        self.error = self.error.or(others.error);
+        self
+    }
+
+    fn add(&mut self, pattern: &str, to: Endpoint<S>) {
+        match Pattern::parse(pattern) {
+            Ok(parsed) => self.table.push(Entry {
+                pattern: parsed,
+                text: pattern.to_owned(),
+                to,
+            }),
+            Err(error) => {
+                let pattern = pattern.to_owned();
+                self.error.get_or_insert(Error::Route { pattern, error });
+            }
+        }
+    }
+}

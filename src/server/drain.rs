@@ -1,0 +1,130 @@
+//! Shutting down in good order.
+//!
+//! First nothing new is accepted, connections without a request close, answers say
+//! `Connection: close`. WebSockets are closed with 1001, spread over a window so that their clients
+//! do not all come back at once. At the deadline everything is cut. Every `on_close` runs.
+
+use super::Msg;
+use super::core::{Core, owner};
+use crate::conn::http1::Phase;
+use crate::conn::{ConnKey, Protocol};
+use crate::connection::{Cause, ConnectionId};
+use crate::reactor::IoLoop;
+use crate::time::Instant;
+use std::time::Duration;
+
+pub(crate) struct Draining {
+    /// Until then only `/readyz` knows.
+    begins: Instant,
+    deadline: Instant,
+    begun: bool,
+    /// Those to be closed, how many in a step, and the step.
+    waiting: Vec<ConnectionId>,
+    share: usize,
+}
+
+impl<S: 'static> Core<S> {
+    /// Begins. A second call makes it end at once.
+    pub(crate) fn start_drain(&mut self, io: &mut IoLoop<Msg>, deadline: Duration) {
+        let now = io.now();
+        if let Some(drain) = &mut self.drain {
+            drain.begins = now;
+            drain.deadline = now.min(drain.deadline);
+        } else {
+            let begins = now + self.settings.drain_delay;
+            self.drain = Some(Draining {
+                begins,
+                deadline: begins + deadline,
+                begun: false,
+                waiting: Vec::new(),
+                share: 1,
+            });
+        }
+        self.drain_step(io);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain.is_some()
+    }
+
+    /// Does what is due, and comes back while there is something to do.
+    pub(crate) fn drain_step(&mut self, io: &mut IoLoop<Msg>) {
+        let now = io.now();
+        let Some(drain) = &self.drain else { return };
+        let (begins, deadline) = (drain.begins, drain.deadline);
+        if now < begins {
+            io.call_at(begins, Msg::Drain);
+            return;
+        }
+        if !drain.begun {
+            self.begin_drain(io);
+        }
+        let Some(drain) = &mut self.drain else { return };
+        let share = drain.share.min(drain.waiting.len());
+        let rest = drain.waiting.len() - share;
+        for id in drain.waiting.split_off(rest) {
+            self.engine().close(id, Cause::Shutdown, 1001, "going away");
+        }
+        self.follow_up(io);
+        if now >= deadline {
+            for key in self.keys() {
+                self.lose(io, key, Cause::Shutdown);
+            }
+            self.follow_up(io);
+        } else {
+            io.call_at(deadline.min(now + STEP), Msg::Drain);
+        }
+        self.drain_check(io);
+    }
+
+    fn begin_drain(&mut self, io: &mut IoLoop<Msg>) {
+        self.engine().conns.draining = true;
+        for listening in &mut self.listeners {
+            if let Some(handler) = listening.handler.take() {
+                let _ = io.remove_handler(&mut listening.listener, handler);
+            }
+        }
+        // Dropped listeners refuse at once; registered ones would leave clients in the backlog.
+        self.listeners.clear();
+        let mut waiting = Vec::new();
+        for key in self.keys() {
+            let Some(conn) = self.conn(key) else { continue };
+            match &conn.protocol {
+                Protocol::WebSocket(ws) => waiting.extend(owner(ws.owner)),
+                Protocol::Http(http) => {
+                    let idle = matches!(http.phase, Phase::Reading) && http.reader.is_idle();
+                    if idle && conn.out.is_empty() && !conn.readable {
+                        self.remove(io, key);
+                    }
+                }
+                Protocol::Closing(_) => {}
+            }
+        }
+        let window = self.settings.drain_window;
+        let steps = (window.as_millis() / STEP.as_millis()).max(1) as usize;
+        if let Some(drain) = &mut self.drain {
+            drain.begun = true;
+            drain.share = waiting.len().div_ceil(steps).max(1);
+            if window.is_zero() {
+                drain.share = waiting.len().max(1);
+            }
+            drain.waiting = waiting;
+        }
+    }
+
+    /// When the last conn is gone, so is the reason to run.
+    pub(crate) fn drain_check(&mut self, io: &mut IoLoop<Msg>) {
+        let begun = self.drain.as_ref().is_some_and(|drain| drain.begun);
+        if begun && self.engine().conns.arena.is_empty() && self.engine().next.is_empty() {
+            self.stopped = true;
+            io.stop();
+        }
+    }
+
+    fn keys(&mut self) -> Vec<ConnKey> {
+        self.engine().conns.arena.keys().collect()
+    }
+}
+
+/// How often WebSockets are closed while draining.
+const STEP: Duration = Duration::from_millis(20);

@@ -1,0 +1,634 @@
+//! What callbacks reach: connections, rooms, timers, output.
+//!
+//! A callback holds `&Shared` and borrows the engine for one operation at a time. User code never
+//! runs while it is borrowed: values are made into bytes, and iterators into lists, before.
+//! Nothing in here calls back; what has to follow (an `on_close`, a timer of the reactor) is put
+//! down in `next` and `commands`, and the server does it when the callback has returned.
+
+use super::object::{ConnectionJob, Object};
+use super::proxies::Proxies;
+use super::remote::Remote;
+use super::response::Response;
+use crate::config::Settings;
+use crate::conn::{ConnKey, Conns, Frame, Protocol, Queued};
+use crate::connection::{Cause, CloseReason, ConnectionId, Keep, Message, Sent};
+use crate::hub::Hub;
+use crate::proto::ws::Kind;
+use crate::proto::ws::frame;
+use crate::proto::ws::handshake::Handshake;
+use crate::reactor::Timeout;
+use crate::stats::Stats;
+use crate::storage::arena::{Arena, Key};
+use crate::storage::write_queue::SHARED_BYTES_MIN;
+use crate::time::Instant;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Tells keys of connections from others, whatever the server's state is.
+pub(crate) enum ConnectionTag {}
+/// Tells keys of timers from others.
+pub(crate) enum TimerTag {}
+
+/// The engine as callbacks see it.
+pub(crate) struct Shared<S: 'static> {
+    pub(crate) engine: RefCell<Engine<S>>,
+    pub(crate) remote: Remote<S>,
+}
+
+pub(crate) struct Engine<S: 'static> {
+    pub(crate) conns: Conns,
+    pub(crate) connections: Arena<Entry<S>, ConnectionTag>,
+    pub(crate) hub: Hub<ConnectionId, RandomState>,
+    /// All open connections of each router.
+    rosters: Vec<Vec<ConnectionId>>,
+    timers: Arena<Timer<S>, TimerTag>,
+    /// What follows from the present callback, in order.
+    pub(crate) next: VecDeque<Next<S>>,
+    /// What the reactor has to be told.
+    pub(crate) commands: Vec<Command>,
+    pub(crate) scratch: Vec<u8>,
+    frame: Vec<u8>,
+    ids: Vec<Vec<ConnectionId>>,
+    settings: Rc<Settings>,
+    pub(crate) trusted: Rc<Proxies>,
+}
+
+/// One connection of the application.
+pub(crate) struct Entry<S: 'static> {
+    /// Out while one of its callbacks runs.
+    pub(crate) object: Option<Box<dyn Object<S>>>,
+    pub(crate) conn: ConnKey,
+    pub(crate) router: u32,
+    roster_at: u32,
+    pub(crate) life: Life,
+    /// How many `Ordered` are held.
+    pub(crate) holds: u32,
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Opening,
+    Open,
+    /// Closed for everybody; its `on_close` is to come.
+    Closing,
+}
+
+/// What most connections do not need.
+#[derive(Default)]
+pub(crate) struct Rare {
+    timers: Vec<TimerId>,
+    pub(crate) inbox: VecDeque<(Kind, Box<[u8]>)>,
+    pub(crate) head: Option<Rc<[u8]>>,
+    pub(crate) opening: Option<Opening>,
+}
+
+impl Rare {
+    pub(crate) fn opening(opening: Opening, head: Option<Rc<[u8]>>) -> Self {
+        Self {
+            head,
+            opening: Some(opening),
+            ..Self::default()
+        }
+    }
+}
+
+/// A connection whose handshake is not answered yet.
+pub(crate) struct Opening {
+    pub(crate) handshake: Handshake,
+    pub(crate) protocol: Option<String>,
+    pub(crate) mount: u32,
+    /// Header lines for the 101.
+    pub(crate) headers: Vec<u8>,
+    /// Frames sent meanwhile.
+    early: Vec<u8>,
+    /// `on_open` decides later.
+    pub(crate) later: bool,
+    /// It closed itself already.
+    pub(crate) close: Option<(u16, String)>,
+}
+
+impl Opening {
+    pub(crate) fn new(handshake: Handshake, protocol: Option<String>, mount: u32) -> Self {
+        let (headers, early) = Default::default();
+        Self {
+            handshake,
+            protocol,
+            mount,
+            headers,
+            early,
+            later: false,
+            close: None,
+        }
+    }
+
+    pub(crate) fn take_early(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.early)
+    }
+}
+
+pub(crate) type TimerId = Key<TimerTag>;
+
+struct Timer<S: 'static> {
+    owner: Option<ConnectionId>,
+    run: TimerRun<S>,
+    armed: Option<Timeout>,
+}
+
+/// What a timer does.
+pub(crate) enum TimerRun<S: 'static> {
+    Once(ConnectionJob<S>),
+    Every(Duration, Every<S>),
+    App(AppJob<S>),
+    AppEvery(Duration, AppEvery<S>),
+}
+
+pub(crate) type Every<S> = Box<dyn FnMut(&mut dyn Object<S>, super::object::At<'_, S>) -> Keep>;
+pub(crate) type AppJob<S> = Box<dyn FnOnce(&mut super::cx::App<'_, S>)>;
+pub(crate) type LoopJob<S> = Box<dyn FnOnce(&mut super::ServerLoop<'_, S>)>;
+pub(crate) type AppEvery<S> = Box<dyn FnMut(&mut super::cx::App<'_, S>) -> Keep>;
+
+/// What follows from a callback.
+pub(crate) enum Next<S: 'static> {
+    Closed(ConnectionId, CloseReason),
+    Writable(ConnectionId),
+    Run(ConnectionId, ConnectionJob<S>),
+    /// The last `Ordered` is gone: what waited is handed over.
+    Released(ConnectionId),
+    /// `on_open` has decided.
+    Decided(ConnectionId, Result<(), crate::connection::Reject>),
+    /// A late answer is there: the conn may go on with its next request.
+    Answered(ConnKey),
+    /// A connection that was accepted later may read what came meanwhile.
+    Resumed(ConnectionId),
+    /// Something for the loop itself.
+    Loop(LoopJob<S>),
+    Drain(Duration),
+    Stop,
+}
+
+/// What the reactor is told after a callback.
+pub(crate) enum Command {
+    Arm(TimerId, Instant),
+    Disarm(Timeout),
+}
+
+impl<S: 'static> Engine<S> {
+    pub(crate) fn new(settings: Rc<Settings>, trusted: Rc<Proxies>) -> Self {
+        Self {
+            trusted,
+            conns: Conns::new(Rc::clone(&settings)),
+            connections: Arena::new(),
+            hub: Hub::new(RandomState::new()),
+            rosters: Vec::new(),
+            timers: Arena::new(),
+            next: VecDeque::new(),
+            commands: Vec::new(),
+            scratch: Vec::new(),
+            frame: Vec::new(),
+            ids: Vec::new(),
+            settings,
+        }
+    }
+
+    // ---- connections ------------------------------------------------------------------------
+
+    /// A connection whose handshake is under way.
+    pub(crate) fn begin(&mut self, router: u32, conn: ConnKey, rare: Rare) -> ConnectionId {
+        ConnectionId(self.connections.insert(Entry {
+            object: None,
+            conn,
+            router,
+            roster_at: 0,
+            life: Life::Opening,
+            holds: 0,
+            rare: Some(Box::new(rare)),
+        }))
+    }
+
+    /// The handshake is answered: from now on it is one of all.
+    pub(crate) fn opened(&mut self, id: ConnectionId) {
+        let Some(entry) = self.connections.get_mut(id.0) else {
+            return;
+        };
+        entry.life = Life::Open;
+        let router = entry.router as usize;
+        if self.rosters.len() <= router {
+            self.rosters.resize_with(router + 1, Vec::new);
+        }
+        entry.roster_at = u32::try_from(self.rosters[router].len()).unwrap_or(u32::MAX);
+        self.rosters[router].push(id);
+        if let Some(rare) = &mut entry.rare {
+            rare.opening = None;
+            if rare.head.is_none() && rare.timers.is_empty() && rare.inbox.is_empty() {
+                entry.rare = None;
+            }
+        }
+    }
+
+    pub(crate) fn is_open(&self, id: ConnectionId) -> bool {
+        self.connections
+            .get(id.0)
+            .is_some_and(|entry| entry.life == Life::Open)
+    }
+
+    /// Closes for the application: nothing reaches it any more, `on_close` follows.
+    /// The caller tells the peer.
+    pub(crate) fn end(&mut self, id: ConnectionId, why: CloseReason) {
+        let Some(entry) = self.connections.get_mut(id.0) else {
+            return;
+        };
+        match entry.life {
+            Life::Closing => {}
+            Life::Opening => drop(self.forget(id)),
+            Life::Open => {
+                entry.life = Life::Closing;
+                self.next.push_back(Next::Closed(id, why));
+            }
+        }
+    }
+
+    /// Takes a connection out of rooms, lists and timers. `on_close` may run after it.
+    pub(crate) fn withdraw(&mut self, id: ConnectionId) {
+        self.hub.leave_all(id);
+        let Some(entry) = self.connections.get_mut(id.0) else {
+            return;
+        };
+        let timers = entry
+            .rare
+            .as_mut()
+            .map(|rare| std::mem::take(&mut rare.timers))
+            .unwrap_or_default();
+        if entry.life != Life::Opening {
+            let (router, at) = (entry.router as usize, entry.roster_at as usize);
+            self.rosters[router].swap_remove(at);
+            if let Some(&moved) = self.rosters[router].get(at) {
+                if let Some(moved) = self.connections.get_mut(moved.0) {
+                    moved.roster_at = at as u32;
+                }
+            }
+        }
+        for timer in timers {
+            self.drop_timer(timer);
+        }
+    }
+
+    /// Removes a connection that is withdrawn, or that never opened.
+    pub(crate) fn forget(&mut self, id: ConnectionId) -> Option<Box<dyn Object<S>>> {
+        if self
+            .connections
+            .get(id.0)
+            .is_some_and(|entry| entry.life == Life::Opening)
+        {
+            self.withdraw(id);
+        }
+        self.connections.remove(id.0).and_then(|entry| entry.object)
+    }
+
+    // ---- sending ----------------------------------------------------------------------------
+
+    pub(crate) fn send(&mut self, id: ConnectionId, message: Message<'_>) -> Sent {
+        let Some(entry) = self.connections.get_mut(id.0) else {
+            return Sent::Gone;
+        };
+        match entry.life {
+            Life::Closing => Sent::Gone,
+            Life::Opening => {
+                let max = self.settings.write_max_bytes;
+                let opening = entry.rare.as_mut().and_then(|rare| rare.opening.as_mut());
+                let Some(opening) = opening.filter(|o| o.close.is_none()) else {
+                    return Sent::Gone;
+                };
+                if opening.early.len() >= max {
+                    return Sent::Full;
+                }
+                frame::write_message(&mut opening.early, message.kind, message.bytes);
+                Sent::Queued
+            }
+            Life::Open => {
+                let queued = self.conns.send(entry.conn, message.kind, message.bytes);
+                self.sent(id, queued)
+            }
+        }
+    }
+
+    fn sent(&mut self, id: ConnectionId, queued: Queued) -> Sent {
+        match queued {
+            Queued::Yes => Sent::Queued,
+            Queued::OverHigh => Sent::Full,
+            Queued::Gone => Sent::Gone,
+            Queued::OverMax => {
+                self.overflow(id);
+                Sent::Gone
+            }
+        }
+    }
+
+    /// Closes a connection whose peer does not take its messages.
+    fn overflow(&mut self, id: ConnectionId) {
+        self.conns.stats.overflows += 1;
+        self.close(id, Cause::Overflow, 1013, "slow consumer");
+    }
+
+    /// Sends one message to many; answers how many it was queued for.
+    pub(crate) fn broadcast(
+        &mut self,
+        ids: &[ConnectionId],
+        message: Message<'_>,
+        volatile: bool,
+    ) -> usize {
+        let mut bytes = std::mem::take(&mut self.frame);
+        bytes.clear();
+        frame::write_message(&mut bytes, message.kind, message.bytes);
+        let frame = if bytes.len() < SHARED_BYTES_MIN {
+            Frame::Bytes(&bytes)
+        } else {
+            Frame::Shared(Rc::from(&bytes[..]))
+        };
+        let mut count = 0;
+        for &id in ids {
+            let Some(entry) = self.connections.get(id.0) else {
+                continue;
+            };
+            let queued = match entry.life {
+                Life::Open if volatile && self.conns.is_blocked(entry.conn) => continue,
+                Life::Open => self.conns.send_frame(entry.conn, &frame),
+                Life::Opening => match self.send(id, message) {
+                    Sent::Gone => Queued::Gone,
+                    Sent::Queued | Sent::Full => Queued::Yes,
+                },
+                Life::Closing => continue,
+            };
+            if self.sent(id, queued) != Sent::Gone {
+                count += 1;
+            }
+        }
+        drop(frame);
+        if bytes.capacity() <= SHARED_BYTES_MAX_KEPT {
+            self.frame = bytes;
+        }
+        count
+    }
+
+    pub(crate) fn ping(&mut self, id: ConnectionId, data: &[u8]) -> Sent {
+        let Some(entry) = self.connections.get(id.0) else {
+            return Sent::Gone;
+        };
+        let Some(conn) = self.conns.arena.get_mut(entry.conn) else {
+            return Sent::Gone;
+        };
+        let Protocol::WebSocket(ws) = &mut conn.protocol else {
+            return Sent::Gone;
+        };
+        if entry.life != Life::Open {
+            return Sent::Gone;
+        }
+        if conn.out.len() >= self.settings.write_max_bytes + CONTROL_RESERVE {
+            return Sent::Full;
+        }
+        let tail = conn.out.tail(&mut self.conns.pool);
+        let before = tail.len();
+        if !ws.machine.ping(data, tail) {
+            return Sent::Gone;
+        }
+        self.conns.queued += tail.len() - before;
+        self.conns.mark_dirty(entry.conn);
+        Sent::Queued
+    }
+
+    /// Closes a connection from our side: the peer gets a close frame, `on_close` follows.
+    pub(crate) fn close(&mut self, id: ConnectionId, cause: Cause, code: u16, reason: &str) {
+        let Some(entry) = self.connections.get_mut(id.0) else {
+            return;
+        };
+        match entry.life {
+            Life::Closing => return,
+            Life::Opening => {
+                if let Some(opening) = entry.rare.as_mut().and_then(|rare| rare.opening.as_mut()) {
+                    opening
+                        .close
+                        .get_or_insert_with(|| (code, reason.to_owned()));
+                }
+                return;
+            }
+            Life::Open => {}
+        }
+        let key = entry.conn;
+        self.conns.close_websocket(key, code, reason);
+        let clean = true;
+        self.end(
+            id,
+            CloseReason {
+                cause,
+                code,
+                reason: reason.to_owned(),
+                clean,
+            },
+        );
+    }
+
+    // ---- sets of connections ----------------------------------------------------------------
+
+    pub(crate) fn roster(&self, router: u32) -> &[ConnectionId] {
+        self.rosters
+            .get(router as usize)
+            .map_or(&[], |roster| roster)
+    }
+
+    pub(crate) fn router_of(&self, id: ConnectionId) -> Option<u32> {
+        self.connections.get(id.0).map(|entry| entry.router)
+    }
+
+    pub(crate) fn take_ids(&mut self) -> Vec<ConnectionId> {
+        self.ids.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_ids(&mut self, mut ids: Vec<ConnectionId>) {
+        ids.clear();
+        if self.ids.len() < 4 && ids.capacity() <= IDS_MAX_KEPT {
+            self.ids.push(ids);
+        }
+    }
+
+    pub(crate) fn join(&mut self, id: ConnectionId, room: &str) -> bool {
+        let Some(entry) = self.connections.get(id.0) else {
+            return false;
+        };
+        if entry.life == Life::Closing {
+            return false;
+        }
+        if self.hub.rooms_of(id) >= self.settings.rooms_per_connection_max
+            && !self.hub.is_member(entry.router, room, id)
+        {
+            log::warn!("{id}: join refused, it is in rooms_per_connection_max rooms");
+            return false;
+        }
+        self.hub.join(entry.router, room, id)
+    }
+
+    pub(crate) fn leave(&mut self, id: ConnectionId, room: &str) -> bool {
+        let Some(router) = self.router_of(id) else {
+            return false;
+        };
+        self.hub.leave(router, room, id)
+    }
+
+    // ---- timers -----------------------------------------------------------------------------
+
+    /// Starts a timer; with an owner it dies with that connection. `None`: refused.
+    pub(crate) fn start_timer(
+        &mut self,
+        owner: Option<ConnectionId>,
+        after: Duration,
+        run: TimerRun<S>,
+    ) -> Option<TimerId> {
+        let mut own = None;
+        if let Some(id) = owner {
+            let entry = self.connections.get_mut(id.0)?;
+            if entry.life == Life::Closing {
+                return None;
+            }
+            let timers = &mut entry.rare.get_or_insert_default().timers;
+            if timers.len() >= self.settings.timers_per_connection_max {
+                log::warn!("{id}: timer refused, it has timers_per_connection_max timers");
+                return None;
+            }
+            own = Some(timers);
+        }
+        let timer = self.timers.insert(Timer {
+            owner,
+            run,
+            armed: None,
+        });
+        if let Some(own) = own {
+            own.push(timer);
+        }
+        self.commands
+            .push(Command::Arm(timer, self.conns.now + after));
+        Some(timer)
+    }
+
+    /// The reactor has armed a timer. False: it is gone by now.
+    pub(crate) fn armed(&mut self, timer: TimerId, timeout: Timeout) -> bool {
+        match self.timers.get_mut(timer) {
+            Some(timer) => {
+                timer.armed = Some(timeout);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(crate) fn cancel_timer(&mut self, timer: TimerId) {
+        let owner = self.timers.get(timer).and_then(|timer| timer.owner);
+        if let Some(entry) = owner.and_then(|id| self.connections.get_mut(id.0)) {
+            if let Some(rare) = &mut entry.rare {
+                rare.timers.retain(|own| *own != timer);
+            }
+        }
+        self.drop_timer(timer);
+    }
+
+    fn drop_timer(&mut self, timer: TimerId) {
+        if let Some(Timer {
+            armed: Some(timeout),
+            ..
+        }) = self.timers.remove(timer)
+        {
+            self.commands.push(Command::Disarm(timeout));
+        }
+    }
+
+    /// A timer has fired: what to run, and for whom. It is out of the table meanwhile; a repeating
+    /// one is put back with [`Self::repeat_timer`].
+    pub(crate) fn take_timer(
+        &mut self,
+        timer: TimerId,
+    ) -> Option<(Option<ConnectionId>, TimerRun<S>)> {
+        let Timer { owner, run, .. } = self.timers.get_mut(timer).map(|timer| Timer {
+            owner: timer.owner,
+            run: std::mem::replace(&mut timer.run, TimerRun::App(Box::new(|_| {}))),
+            armed: timer.armed.take(),
+        })?;
+        if matches!(run, TimerRun::Once(_) | TimerRun::App(_)) {
+            self.cancel_timer(timer);
+        }
+        Some((owner, run))
+    }
+
+    /// Puts a repeating timer back, unless it was cancelled while it ran.
+    pub(crate) fn repeat_timer(&mut self, timer: TimerId, every: Duration, run: TimerRun<S>) {
+        if let Some(slot) = self.timers.get_mut(timer) {
+            slot.run = run;
+            self.commands
+                .push(Command::Arm(timer, self.conns.now + every));
+        }
+    }
+
+    // ---- holding ----------------------------------------------------------------------------
+
+    /// One more `Ordered` is held.
+    pub(crate) fn hold(&mut self, id: ConnectionId) {
+        if let Some(entry) = self.connections.get_mut(id.0) {
+            entry.holds += 1;
+        }
+    }
+
+    /// One `Ordered` less.
+    pub(crate) fn release(&mut self, id: ConnectionId) {
+        let Some(entry) = self.connections.get_mut(id.0) else {
+            return;
+        };
+        entry.holds = entry.holds.saturating_sub(1);
+        if entry.holds == 0 {
+            self.next.push_back(Next::Released(id));
+        }
+    }
+
+    // ---- HTTP -------------------------------------------------------------------------------
+
+    /// Answers a request, if it still waits for this answer.
+    pub(crate) fn answer(
+        &mut self,
+        conn: ConnKey,
+        serial: u32,
+        mut response: Response<'_>,
+    ) -> Sent {
+        if self.conns.answer(conn, serial, response.outgoing()) {
+            self.next.push_back(Next::Answered(conn));
+            Sent::Queued
+        } else {
+            Sent::Gone
+        }
+    }
+
+    /// Ends a streamed body.
+    pub(crate) fn end_stream(&mut self, conn: ConnKey, serial: u32) {
+        if self.conns.end_stream(conn, serial) {
+            self.next.push_back(Next::Answered(conn));
+        }
+    }
+
+    // ---- the rest ---------------------------------------------------------------------------
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            conns_open: self.conns.arena.len() as u64,
+            connections_open: self.rosters.iter().map(|roster| roster.len() as u64).sum(),
+            bytes_queued: self.conns.queued as u64,
+            ..self.conns.stats.clone()
+        }
+    }
+}
+
+/// Room that control frames have above `write_max_bytes`.
+pub(crate) const CONTROL_RESERVE: usize = 4 << 10;
+
+/// A scratch buffer that a large message has grown beyond this is given back.
+const SHARED_BYTES_MAX_KEPT: usize = 64 << 10;
+
+/// Likewise a list of ids.
+const IDS_MAX_KEPT: usize = 64 << 10;

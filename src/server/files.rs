@@ -1,0 +1,194 @@
+//! Static files (RFC 9110, 8.8, 13 and 14): validators, one range, and no way out of the folder.
+
+use super::request::Request;
+use super::response::Response;
+use crate::conn::http1::FileBody;
+use crate::proto::http::conditional::{RangeAnswer, if_range_holds, not_modified, range};
+use crate::proto::http::{date, mime};
+use crate::time::UnixSeconds;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// A folder of files to serve, or a single file.
+///
+/// A pattern for it ends with `*path`, which names the file. Files are read a piece at a time while
+/// the client takes them, so their size does not matter. `Etag` is made of length and time of
+/// change; one `Range` is honoured. Nothing outside the folder is reachable, by `..` or by a
+/// symbolic link.
+#[derive(Clone, Debug)]
+#[doc(alias = "StaticFileHandler")]
+pub struct Files {
+    root: PathBuf,
+    single: bool,
+    index: Option<String>,
+    max_age: Option<Duration>,
+}
+
+impl Files {
+    /// All files below a folder; a path that ends with a slash is its `index.html`.
+    pub fn folder(root: impl Into<PathBuf>) -> Self {
+        let index = Some("index.html".to_owned());
+        Self {
+            root: root.into(),
+            single: false,
+            index,
+            max_age: None,
+        }
+    }
+
+    /// One file, whatever the path says.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self {
+            root: path.into(),
+            single: true,
+            index: None,
+            max_age: None,
+        }
+    }
+
+    /// Which file stands for its folder; `None`: such a path is a 404.
+    #[must_use]
+    pub fn index(mut self, name: Option<&str>) -> Self {
+        self.index = name.map(str::to_owned);
+        self
+    }
+
+    /// Lets clients keep files that long without asking (`Cache-Control: max-age`). Not said by
+    /// default.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// The answer to a GET or HEAD; for handlers that serve a file themselves.
+    pub fn respond(&self, req: &Request<'_>) -> Response<'static> {
+        let path = if self.single {
+            Some(self.root.clone())
+        } else {
+            self.find(req)
+        };
+        let Some(path) = path else { return not_found() };
+        match self.open(&path) {
+            Ok(Some((file, length, changed))) => self.answer(req, &path, file, length, changed),
+            Ok(None) => not_found(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => not_found(),
+            Err(error) => {
+                log::error!("{} cannot be served: {error}", path.display());
+                Response::new(500)
+            }
+        }
+    }
+
+    /// The file that a path names, if it lies below the root.
+    fn find(&self, req: &Request<'_>) -> Option<PathBuf> {
+        let rest = req.params.iter().last().map_or("", |(_, value)| value);
+        let mut path = self.root.clone();
+        for part in Path::new(rest).components() {
+            match part {
+                Component::Normal(name) => path.push(name),
+                Component::RootDir | Component::CurDir => {}
+                Component::ParentDir | Component::Prefix(_) => return None,
+            }
+        }
+        if rest.contains(['\0', '\\']) || rest.starts_with('/') {
+            return None;
+        }
+        if rest.is_empty() || rest.ends_with('/') {
+            path.push(self.index.as_ref()?);
+        }
+        // A link may lead out of the folder; what it leads to decides.
+        let real = path.canonicalize().ok()?;
+        real.starts_with(self.root.canonicalize().ok()?)
+            .then_some(real)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Option<(File, u64, UnixSeconds)>> {
+        // A pipe or a device would block the loop when it is opened, so look first.
+        if !path.metadata()?.is_file() {
+            return Ok(None);
+        }
+        let file = File::open(path)?;
+        let about = file.metadata()?;
+        let since = about
+            .modified()?
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Ok(Some((file, about.len(), UnixSeconds(since.as_secs()))))
+    }
+
+    fn answer(
+        &self,
+        req: &Request<'_>,
+        path: &Path,
+        mut file: File,
+        length: u64,
+        changed: UnixSeconds,
+    ) -> Response<'static> {
+        let etag = format!("\"{:x}-{length:x}\"", changed.0);
+        let with_validators = |response: Response<'static>| {
+            let response = response.header("Etag", &etag);
+            match self.max_age {
+                Some(age) => response.header(
+                    "Cache-Control",
+                    &format!("public, max-age={}", age.as_secs()),
+                ),
+                None => response,
+            }
+        };
+        let unchanged = not_modified(
+            req.head.header("If-None-Match"),
+            req.head.header("If-Modified-Since"),
+            Some(&etag),
+            Some(changed),
+        );
+        if unchanged {
+            return with_validators(Response::new(304));
+        }
+        let modified = date::format(changed);
+        let modified = std::str::from_utf8(&modified).unwrap_or_default();
+        let headers = |response: Response<'static>| {
+            with_validators(response)
+                .header("Last-Modified", modified)
+                .header("Accept-Ranges", "bytes")
+        };
+        let if_range = req.head.header("If-Range");
+        let fresh = if_range.is_none_or(|of| if_range_holds(of, Some(&etag), Some(changed)));
+        let asked = req.head.header("Range").filter(|_| fresh);
+        let part = asked.map_or(RangeAnswer::Whole, |asked| range(asked, length));
+        let content_type = mime::content_type(&path.to_string_lossy());
+        match part {
+            RangeAnswer::Whole => headers(Response::file(
+                content_type,
+                FileBody {
+                    file,
+                    remaining: length,
+                },
+            )),
+            RangeAnswer::Part { first, last } => match file.seek(SeekFrom::Start(first)) {
+                Ok(_) => {
+                    let body = FileBody {
+                        file,
+                        remaining: last - first + 1,
+                    };
+                    let said = format!("bytes {first}-{last}/{length}");
+                    headers(Response::file(content_type, body).status(206))
+                        .header("Content-Range", &said)
+                }
+                Err(error) => {
+                    log::error!("{} cannot be served: {error}", path.display());
+                    Response::new(500)
+                }
+            },
+            RangeAnswer::Unsatisfiable => {
+                Response::new(416).header("Content-Range", &format!("bytes */{length}"))
+            }
+        }
+    }
+}
+
+fn not_found() -> Response<'static> {
+    Response::text("404 Not Found\n").status(404)
+}

@@ -1,0 +1,157 @@
+//! A request as handlers and `on_open` see it.
+
+use crate::proto::http::forwarded::Client;
+use crate::proto::http::head::{self, Head};
+use crate::proto::http::pattern::Params;
+use crate::proto::http::{cookie, url};
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+
+/// A request: its head, its body, who sent it and what the route found in its path.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub(crate) head: Head<'a>,
+    pub(crate) body: &'a [u8],
+    pub(crate) params: Params<'a>,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) client: Client<'a>,
+    pub(crate) subprotocol: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    /// The method, upper case.
+    pub fn method(&self) -> &'a str {
+        self.head.method
+    }
+
+    /// The path as it was sent, without the query.
+    pub fn path(&self) -> &'a str {
+        self.head.path()
+    }
+
+    /// What a `:name` or `*name` of the route's pattern matched, percent-decoded.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.find(name)
+    }
+
+    /// The query as it was sent, without its question mark.
+    pub fn query_string(&self) -> &'a str {
+        self.head.query().unwrap_or("")
+    }
+
+    /// The first query argument of that name, decoded.
+    #[doc(alias = "get_argument")]
+    pub fn query(&self, name: &str) -> Option<Cow<'a, str>> {
+        url::first(self.query_string(), name)
+    }
+
+    /// All query arguments in order, decoded.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+        url::pairs(self.query_string())
+    }
+
+    /// The first header of that name, any case. `None` also if its value is no UTF-8.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.head.header_str(name)
+    }
+
+    /// All headers in order; values may be any bytes.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        self.head
+            .headers
+            .iter()
+            .map(|field| (field.name, field.value))
+    }
+
+    /// The value of a cookie.
+    pub fn cookie(&self, name: &str) -> Option<Cow<'a, str>> {
+        cookie::cookie(&self.head, name)
+    }
+
+    /// The `Host` the client asked for.
+    pub fn host(&self) -> &'a str {
+        self.client.host.unwrap_or_else(|| self.head.host())
+    }
+
+    /// The other end of the TCP connection. `None` on a Unix socket.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// The client's address: the peer's, or what a trusted proxy says
+    /// ([`SocketServer::trust_proxies`](crate::SocketServer::trust_proxies)).
+    /// `None` on a Unix socket without a proxy's word.
+    pub fn remote_ip(&self) -> Option<IpAddr> {
+        match self.peer {
+            None if self.client.ip.is_unspecified() => None,
+            _ => Some(self.client.ip),
+        }
+    }
+
+    /// Whether the client speaks TLS, as a trusted proxy says; `false` without one.
+    pub fn is_secure(&self) -> bool {
+        self.client.secure.unwrap_or(false)
+    }
+
+    /// The WebSocket subprotocol that was chosen.
+    pub fn subprotocol(&self) -> Option<&'a str> {
+        self.subprotocol
+    }
+
+    /// The body, empty if there was none.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// The body as text; bytes that are no UTF-8 become U+FFFD.
+    pub fn text(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.body)
+    }
+
+    /// The body as JSON, whatever its `Content-Type` says.
+    ///
+    /// # Errors
+    ///
+    /// What `serde_json` found wrong.
+    pub fn json<T: serde_core::Deserialize<'a>>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(self.body)
+    }
+
+    /// The first field of that name in an urlencoded form body, decoded.
+    pub fn form(&self, name: &str) -> Option<String> {
+        let body = std::str::from_utf8(self.body).ok()?;
+        url::first(body, name).map(Cow::into_owned)
+    }
+
+    /// Lends the request whose raw head was kept.
+    pub(crate) fn from_kept<R>(
+        raw: &[u8],
+        peer: Option<SocketAddr>,
+        trusted: impl Fn(IpAddr) -> bool,
+        f: impl FnOnce(&Request<'_>) -> R,
+    ) -> Option<R> {
+        let mut slots = head::slots();
+        let head = Head::parse(raw, &mut slots).ok()?;
+        let client = client(&head, peer, trusted);
+        let params = Params::default();
+        Some(f(&Request {
+            head,
+            body: &[],
+            params,
+            peer,
+            client,
+            subprotocol: None,
+        }))
+    }
+}
+
+/// Who is behind a request. A Unix socket counts as a trusted proxy: only this machine can reach it.
+pub(crate) fn client<'a>(
+    head: &Head<'a>,
+    peer: Option<SocketAddr>,
+    trusted: impl Fn(IpAddr) -> bool,
+) -> Client<'a> {
+    let ip = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+    let unix = peer.is_none();
+    crate::proto::http::forwarded::client(head, ip, |at| (unix && at == ip) || trusted(at))
+}

@@ -1,0 +1,113 @@
+//! The routes of all listeners, as requests are matched against them.
+
+use crate::conn::websocket::Limits;
+use crate::proto::http::Error;
+use crate::proto::http::pattern::Params;
+use crate::router::{Endpoint, Entry, Mount, Route, Routes};
+use crate::server::files::Files;
+
+/// Routes by site; a listener belongs to one site, mounts are numbered through.
+pub(crate) struct Table<S: 'static> {
+    sites: Vec<Site<S>>,
+    mounts: Vec<Mount<S>>,
+}
+
+struct Site<S: 'static> {
+    entries: Vec<Entry<S>>,
+    first_mount: usize,
+}
+
+/// What answers a request.
+pub(crate) enum Found<'t, S: 'static> {
+    Handler(&'t Route<S>),
+    /// A WebSocket mount, by its number.
+    WebSocket(u32),
+    Files(&'t Files),
+    /// The path exists, this method does not: the value of `Allow`.
+    NoMethod(String),
+    Nothing,
+}
+
+impl<S: 'static> Table<S> {
+    pub(crate) fn new() -> Self {
+        Self {
+            sites: Vec::new(),
+            mounts: Vec::new(),
+        }
+    }
+
+    /// Adds a site; answers its number.
+    pub(crate) fn add(&mut self, routes: Routes<S>) -> usize {
+        self.sites.push(Site {
+            entries: routes.table,
+            first_mount: self.mounts.len(),
+        });
+        self.mounts.extend(routes.mounts);
+        self.sites.len() - 1
+    }
+
+    pub(crate) fn limits(&self) -> Vec<Limits> {
+        self.mounts
+            .iter()
+            .map(|mount| Limits::new(&mount.settings.limits))
+            .collect()
+    }
+
+    pub(crate) fn mounts(&self) -> &[Mount<S>] {
+        &self.mounts
+    }
+
+    /// Finds what answers. A path may have both handlers and a WebSocket: an upgrade goes to the
+    /// WebSocket, everything else to the handlers.
+    pub(crate) fn find<'t>(
+        &'t self,
+        site: usize,
+        method: &str,
+        path: &'t str,
+        upgrade: bool,
+    ) -> Result<(Found<'t, S>, Params<'t>), Error> {
+        let Some(site) = self.sites.get(site) else {
+            return Ok((Found::Nothing, Params::default()));
+        };
+        let mut allowed: Vec<&'static str> = Vec::new();
+        let mut websocket = None;
+        for entry in &site.entries {
+            let Some(params) = entry.pattern.matches(path)? else {
+                continue;
+            };
+            match &entry.to {
+                Endpoint::WebSocket(mount) => {
+                    let found = Found::WebSocket((site.first_mount + mount) as u32);
+                    if upgrade {
+                        return Ok((found, params));
+                    }
+                    websocket.get_or_insert((found, params));
+                }
+                Endpoint::Files(files) => match method {
+                    "GET" | "HEAD" => return Ok((Found::Files(files), params)),
+                    _ => allowed.extend(["GET", "HEAD"]),
+                },
+                Endpoint::Methods(routes) => {
+                    let of = |method: &str| routes.iter().find(|route| route.method == method);
+                    let route = of(method).or_else(|| of("GET").filter(|_| method == "HEAD"));
+                    if let Some(route) = route {
+                        return Ok((Found::Handler(route), params));
+                    }
+                    allowed.extend(routes.iter().map(|route| route.method));
+                    if of("GET").is_some() {
+                        allowed.push("HEAD");
+                    }
+                }
+            }
+        }
+        if let Some(found) = websocket.filter(|_| allowed.is_empty()) {
+            return Ok(found);
+        }
+        if allowed.is_empty() {
+            return Ok((Found::Nothing, Params::default()));
+        }
+        allowed.sort_unstable();
+        allowed.dedup();
+        Ok((Found::NoMethod(allowed.join(", ")), Params::default()))
+    }
+}
