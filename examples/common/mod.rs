@@ -1,0 +1,39 @@
+//! What the examples share: the command line and saying where they listen.
+
+use dustdevil::{Error, SocketServer};
+
+/// The port of `--port`, the only option of most examples.
+#[allow(dead_code)]
+pub(crate) fn port(default: u16) -> u16 {
+    let mut port = default;
+    let mut options = lexopt::Parser::from_env();
+    while let Some(option) = options.next().unwrap_or_else(|error| usage(&error)) {
+        match option {
+            lexopt::Arg::Long("port") => {
+                port = number(&mut options).unwrap_or_else(|error| usage(&error));
+            }
+            other => usage(&other.unexpected()),
+        }
+    }
+    port
+}
+
+fn number(options: &mut lexopt::Parser) -> Result<u16, lexopt::Error> {
+    use lexopt::ValueExt;
+    options.value()?.parse()
+}
+
+/// Says what was wrong and ends.
+pub(crate) fn usage(error: &lexopt::Error) -> ! {
+    eprintln!("{error}");
+    std::process::exit(2)
+}
+
+/// Says where the server listens, and serves.
+pub(crate) fn run<S: 'static>(mut server: SocketServer<S>) -> Result<(), Error> {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    for address in server.local_addrs() {
+        println!("listening on {address}");
+    }
+    server.run()
+}

@@ -1,0 +1,169 @@
+//! One server with every test service. The project's own tests, and others' clients, run against it.
+//!
+//!     cargo run --release --example testbed -- --port 9001
+//!
+//! | option | meaning |
+//! | --- | --- |
+//! | `--port N` | listens there on 127.0.0.1; 0 takes a free port. Default: 9001 |
+//! | `--set NAME=VALUE` | any field of `Settings` or `WebSocketLimits`, like `header_timeout=3s` |
+//! | `--bench` | only what benchmarks need, with production settings: `/hello`, `/ws`, `/broadcast` |
+//! | `--short-limits` | limits that a test reaches within seconds, and the default origin policy |
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use dustdevil::{
+    Connection, Cx, Error, Files, Message, OriginPolicy, Origins, Response, Route, Router, Routes,
+    Settings, SocketServer, WebSocket, WebSocketLimits,
+};
+use std::time::Duration;
+
+/// Sends every message back with its type.
+#[derive(Default)]
+struct Echo;
+
+impl Connection for Echo {
+    type State = ();
+
+    fn on_message(&mut self, cx: &mut Cx<Self>, message: Message) {
+        cx.send(message);
+    }
+}
+
+/// Sends every message to everyone connected here, the sender too.
+#[derive(Default)]
+struct Broadcast;
+
+impl Connection for Broadcast {
+    type State = ();
+
+    fn on_message(&mut self, cx: &mut Cx<Self>, message: Message) {
+        cx.all().send(message);
+    }
+}
+
+struct Options {
+    port: u16,
+    bench: bool,
+    short_limits: bool,
+    set: Vec<(String, String)>,
+}
+
+fn main() -> Result<(), Error> {
+    let options = options().unwrap_or_else(|error| common::usage(&error));
+    let (mut settings, mut limits) = (Settings::default(), WebSocketLimits::default());
+    let mut origins = OriginPolicy {
+        origins: Origins::Any,
+        ..OriginPolicy::default()
+    };
+    if options.short_limits {
+        settings.header_timeout = Duration::from_secs(3);
+        settings.body_timeout = Duration::from_secs(3);
+        settings.keep_alive_timeout = Duration::from_secs(4);
+        settings.body_bytes_max = 1 << 20;
+        limits.message_bytes_max = 1 << 20;
+        limits.ping_interval = Duration::from_secs(2);
+        limits.ping_timeout = Duration::from_millis(1500);
+        origins = OriginPolicy::default();
+    } else if !options.bench {
+        // The conformance suite sends messages of 16 MiB, and reads them back when it likes.
+        limits.message_bytes_max = 64 << 20;
+        settings.write_max_bytes = 256 << 20;
+        settings.buffers_max_bytes = 1 << 30;
+    }
+    for (name, value) in &options.set {
+        let known = Settings::FIELDS.contains(&name.as_str());
+        if known {
+            settings.set(name, value)?
+        } else {
+            limits.set(name, value)?
+        }
+    }
+    let mount = || WebSocket {
+        limits: limits.clone(),
+        origins: origins.clone(),
+        ..WebSocket::default()
+    };
+    let routes = Routes::new()
+        .websocket("/ws", &Router::<Echo>::new(), mount())
+        .websocket("/broadcast", &Router::<Broadcast>::new(), mount())
+        .route(Route::get("/hello", |_, _, reply| {
+            reply.send(Response::text("hello"))
+        }));
+    let routes = if options.bench {
+        routes
+    } else {
+        routes.then(plain())
+    };
+    let server = SocketServer::new(())?
+        .settings(settings)
+        .routes(routes)
+        .bind(("127.0.0.1", options.port))?
+        .drain_on_signals()?;
+    common::run(server)
+}
+
+/// The services over plain HTTP.
+fn plain() -> Routes<()> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/testbed/static");
+    Routes::new()
+        .route(Route::get("/", |_, _, reply| {
+            reply.send(Response::html(PAGE))
+        }))
+        .route(Route::post("/", |req, _, reply| reply.send(echo(req))))
+        .route(Route::put("/", |req, _, reply| reply.send(echo(req))))
+        .route(Route::delete("/", |_, _, reply| {
+            reply.send(Response::new(200))
+        }))
+        .route(Route::options("/", |_, _, reply| {
+            reply.send(Response::new(200))
+        }))
+        .route(Route::get("/slow", |_, app, reply| {
+            let later = reply.later();
+            app.after(Duration::from_millis(100), move |app| {
+                later.send(&app.io, Response::text("at last"));
+            });
+        }))
+        .route(Route::get("/stream", |_, app, reply| {
+            let stream = reply.stream(Response::text("one\n"));
+            app.after(Duration::from_millis(50), move |app| {
+                stream.write(&app.io, b"two\n");
+                stream.end(&app.io);
+            });
+        }))
+        .files("/static/*path", Files::folder(folder))
+}
+
+fn echo<'a>(req: &dustdevil::Request<'a>) -> Response<'a> {
+    let content_type = req
+        .header("Content-Type")
+        .unwrap_or("application/octet-stream");
+    Response::bytes(content_type, req.body())
+}
+
+fn options() -> Result<Options, lexopt::Error> {
+    use lexopt::{Arg::Long, ValueExt};
+    let mut options = Options {
+        port: 9001,
+        bench: false,
+        short_limits: false,
+        set: Vec::new(),
+    };
+    let mut args = lexopt::Parser::from_env();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("port") => options.port = args.value()?.parse()?,
+            Long("bench") => options.bench = true,
+            Long("short-limits") => options.short_limits = true,
+            Long("set") => {
+                let text = args.value()?.string()?;
+                let (name, value) = text.split_once('=').ok_or("--set wants NAME=VALUE")?;
+                options.set.push((name.to_owned(), value.to_owned()));
+            }
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(options)
+}
+
+const PAGE: &str = include_str!("index.html");
