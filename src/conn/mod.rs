@@ -46,6 +46,7 @@ pub(crate) struct Conn {
     /// When bytes were last taken by the peer, or `blocked` began.
     pub(crate) progress: Instant,
     /// Input that was read and cannot be looked at yet.
+    #[expect(clippy::box_collection, reason = "rare, and a conn should be small")]
     pub(crate) pending: Option<Box<Vec<u8>>>,
     /// The peer refused bytes; interest in writability is on.
     pub(crate) blocked: bool,
