@@ -232,25 +232,21 @@ impl Conns {
         }
     }
 
-    /// Puts the next piece of a file into the queue. True: the file is out, or there is none.
+    /// Puts the next piece of a file into the queue; answers how many bytes.
     ///
     /// # Errors
     ///
     /// The file cannot be read, or has become shorter: the answer cannot be completed.
-    pub(crate) fn refill(&mut self, key: ConnKey) -> io::Result<bool> {
-        let low = self.settings.write_low_bytes;
+    pub(crate) fn refill(&mut self, key: ConnKey) -> io::Result<usize> {
         let Some(conn) = self.arena.get_mut(key) else {
-            return Ok(true);
+            return Ok(0);
         };
         let Protocol::Http(http) = &mut conn.protocol else {
-            return Ok(true);
+            return Ok(0);
         };
         let Phase::Sending(terms, body) = &mut http.phase else {
-            return Ok(true);
+            return Ok(0);
         };
-        if conn.out.len() > low {
-            return Ok(false);
-        }
         let tail = conn.out.tail(&mut self.pool);
         let before = tail.len();
         (&mut body.file)
@@ -262,12 +258,11 @@ impl Conns {
         }
         self.queued += read;
         body.remaining -= read as u64;
-        if body.remaining > 0 {
-            return Ok(false);
+        if body.remaining == 0 {
+            let terms = *terms;
+            self.answered(key, terms);
         }
-        let terms = *terms;
-        self.answered(key, terms);
-        Ok(true)
+        Ok(read)
     }
 
     /// The answer is complete: on to the next request, or to the end.

@@ -108,6 +108,27 @@ impl Conn {
         }
     }
 
+    /// Whose it is, if it is a WebSocket that somebody still owns.
+    pub(crate) fn owner(&self) -> u64 {
+        match &self.protocol {
+            Protocol::WebSocket(ws) => ws.owner,
+            Protocol::Http(_) | Protocol::Closing(_) => 0,
+        }
+    }
+
+    /// Says that we send no more, if that is all that is left to do. True: there is nothing to wait
+    /// for either, so the conn can go.
+    pub(crate) fn shut_down(&mut self) -> bool {
+        let Protocol::Closing(closing) = &mut self.protocol else {
+            return false;
+        };
+        if std::mem::replace(&mut closing.shut, true) {
+            return false;
+        }
+        self.readable = true;
+        self.eof || self.stream.shutdown_write().is_err()
+    }
+
     /// Whether a file is being sent.
     pub(crate) fn is_sending(&self) -> bool {
         match &self.protocol {
@@ -143,6 +164,8 @@ impl Conn {
                 self.blocked = false;
                 io.update_handler(&mut self.stream, self.handler, Interest::READABLE)?;
                 if let Protocol::WebSocket(ws) = &mut self.protocol {
+                    // Who takes bytes is alive; and while we did not read it, it could not say so.
+                    ws.machine.heard(io.now());
                     // A pong that waited for this goes out with the next write.
                     let tail = self.out.tail(pool);
                     ws.machine.unblocked(tail);
@@ -162,6 +185,15 @@ impl Conn {
             Flush::Done | Flush::Blocked => {}
         }
         Ok(())
+    }
+
+    /// Whether traffic can only put the next deadline off, as for an open WebSocket that takes its
+    /// output: then a timer that is armed already fires early enough.
+    pub(crate) fn only_postpones(&self) -> bool {
+        match &self.protocol {
+            Protocol::WebSocket(ws) => !self.blocked && ws.machine.state() == State::Open,
+            Protocol::Http(_) | Protocol::Closing(_) => false,
+        }
     }
 
     /// When something is due that no byte will bring.

@@ -1,7 +1,7 @@
 //! A conn that speaks WebSocket: the machine, whose it is, and the limits the machine does not know.
 
 use crate::config::WebSocketLimits;
-use crate::proto::ws::machine;
+use crate::proto::ws::{Kind, machine};
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -38,13 +38,16 @@ pub(crate) enum Aged {
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub(crate) machine: machine::Limits,
+    text: bool,
+    binary: bool,
     messages_per_second_max: u32,
     idle_timeout: Option<Duration>,
     lifetime_max: Option<Duration>,
 }
 
 impl Limits {
-    pub(crate) fn new(of: &WebSocketLimits) -> Self {
+    /// `text`, `binary`: which kinds of message are taken.
+    pub(crate) fn new(of: &WebSocketLimits, text: bool, binary: bool) -> Self {
         let nonzero = |d: Duration| (d > Duration::ZERO).then_some(d);
         Self {
             machine: machine::Limits {
@@ -58,9 +61,19 @@ impl Limits {
                 accept_unmasked: of.accept_unmasked,
                 strict_length: of.strict_length,
             },
+            text,
+            binary,
             messages_per_second_max: of.messages_per_second_max,
             idle_timeout: nonzero(of.idle_timeout),
             lifetime_max: nonzero(of.lifetime_max),
+        }
+    }
+
+    /// Whether messages of that kind are taken.
+    pub(crate) fn takes(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Text => self.text,
+            Kind::Binary => self.binary,
         }
     }
 
@@ -144,7 +157,7 @@ mod tests {
 
     #[test]
     fn nothing_is_counted_by_default() {
-        let limits = Limits::new(&WebSocketLimits::default());
+        let limits = Limits::new(&WebSocketLimits::default(), true, true);
         let mut ws = websocket(&limits);
         assert!(ws.ages.is_none());
         assert!(ws.count(&limits, at(0)));
@@ -157,7 +170,7 @@ mod tests {
             messages_per_second_max: 2,
             ..Default::default()
         };
-        let limits = Limits::new(&of);
+        let limits = Limits::new(&of, true, true);
         let mut ws = websocket(&limits);
         assert!(ws.count(&limits, at(0)));
         assert!(ws.count(&limits, at(0)));
@@ -173,7 +186,7 @@ mod tests {
             ping_interval: Duration::ZERO,
             ..Default::default()
         };
-        let limits = Limits::new(&of);
+        let limits = Limits::new(&of, true, true);
         let mut ws = websocket(&limits);
         assert_eq!(ws.deadline(&limits, true), Some(at(10)));
         assert!(ws.count(&limits, at(9)));

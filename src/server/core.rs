@@ -48,8 +48,12 @@ pub(crate) struct Core<S: 'static> {
     pub(crate) stopped: bool,
     /// One large buffer to read into, for all conns.
     recv: Vec<u8>,
+    /// What a WebSocket's machine answers by itself, on its way to the queue. Empty but then.
+    pub(crate) control: Vec<u8>,
     unix: UnixSeconds,
     now: Instant,
+    /// Up to when the time is accounted for; see `watch`.
+    mark: Instant,
 }
 
 impl<S: 'static> Core<S> {
@@ -74,8 +78,10 @@ impl<S: 'static> Core<S> {
             drain: None,
             stopped: false,
             recv: vec![0; RECV_BYTES],
+            control: Vec::new(),
             unix: UnixSeconds(0),
             now: Instant::FAR,
+            mark: Instant::START,
         }
     }
 
@@ -125,6 +131,7 @@ impl<S: 'static> Core<S> {
     /// Once a turn: the instant, and the date if another second has begun.
     pub(crate) fn begin_turn(&mut self, io: &mut IoLoop<Msg>) {
         self.now = io.now();
+        self.mark = self.now;
         let unix = io.unix_now();
         let changed = self.unix != unix;
         self.unix = unix;
@@ -192,12 +199,12 @@ impl<S: 'static> Core<S> {
 
     fn ready(&mut self, io: &mut IoLoop<Msg>, key: ConnKey, readiness: Readiness) {
         let Some(conn) = self.conn(key) else { return };
-        let blocked = conn.blocked;
+        let writes = conn.blocked || conn.is_sending();
         if readiness.is_readable() || readiness.is_closed() {
             conn.readable = true;
             conn.read_closed |= readiness.is_closed();
         }
-        if blocked && readiness.is_writable() {
+        if writes && readiness.is_writable() {
             self.settle(io, key);
             self.follow_up(io);
         }
@@ -211,20 +218,23 @@ impl<S: 'static> Core<S> {
         let mut work = 0;
         self.engine().conns.current = Some(key);
         loop {
-            let settings = Rc::clone(&self.settings);
-            let Some(conn) = self.conn(key) else { break };
+            let settings = &*self.settings;
+            let conns = &mut self.shared.engine.get_mut().conns;
+            let Some(conn) = conns.arena.get_mut(key) else {
+                break;
+            };
             if work >= budget {
                 let handler = conn.handler;
                 io.again(handler, Readiness::READABLE);
                 break;
             }
-            if conn.pending.is_some() && conn.takes_pending(&settings) {
+            if conn.pending.is_some() && conn.takes_pending(settings) {
                 let mut pending = *conn.pending.take().unwrap_or_default();
                 self.input(io, key, &mut pending, &mut work);
                 self.settle(io, key);
                 continue;
             }
-            if !conn.readable || !conn.wants_input(&settings) {
+            if !conn.readable || !conn.wants_input(settings) {
                 break;
             }
             match conn.stream.read(&mut buffer) {
@@ -238,7 +248,7 @@ impl<S: 'static> Core<S> {
                     if n < buffer.len() && !conn.read_closed {
                         conn.readable = false;
                     }
-                    self.engine().conns.stats.bytes_in += n as u64;
+                    conns.stats.bytes_in += n as u64;
                     self.input(io, key, &mut buffer[..n], &mut work);
                     self.settle(io, key);
                 }
@@ -343,60 +353,55 @@ impl<S: 'static> Core<S> {
     /// Writes what waits and does what follows from the outcome: the next piece of a file,
     /// `on_writable`, shutting down, the timer, further input.
     pub(crate) fn settle(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) {
-        loop {
-            let conns = &mut self.engine().conns;
-            let Some(conn) = conns.arena.get_mut(key) else {
-                return;
-            };
-            let flushed = conn.flush(io, &mut conns.pool, &mut conns.stats, &mut conns.queued);
-            let blocked = conn.blocked;
-            let sending = conn.is_sending();
-            let refilled = flushed.and_then(|()| match sending && !blocked {
-                true => conns.refill(key).map(|_| true),
-                false => Ok(false),
-            });
-            match refilled {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    log::debug!("conn lost while writing: {error}");
-                    self.lose(io, key, Cause::Lost);
-                    return;
-                }
-            }
+        if let Err(error) = self.flush(io, key) {
+            log::debug!("a conn was lost while writing: {error}");
+            self.lose(io, key, Cause::Lost);
+            return;
         }
-        let settings = Rc::clone(&self.settings);
-        let current = self.engine().conns.current == Some(key);
-        let Some(conn) = self.conn(key) else { return };
+        let settings = &*self.settings;
+        let engine = self.shared.engine.get_mut();
+        let current = engine.conns.current == Some(key);
+        let Some(conn) = engine.conns.arena.get_mut(key) else {
+            return;
+        };
         if conn.full && conn.out.len() <= settings.write_low_bytes {
             conn.full = false;
-            if let Protocol::WebSocket(ws) = &conn.protocol {
-                if let Some(id) = owner(ws.owner) {
-                    self.engine().next.push_back(Next::Writable(id));
-                }
+            if let Some(id) = owner(conn.owner()) {
+                engine.next.push_back(Next::Writable(id));
             }
         }
-        let Some(conn) = self.conn(key) else { return };
-        let (empty, eof) = (conn.out.is_empty(), conn.eof);
-        if let Protocol::Closing(closing) = &mut conn.protocol {
-            if empty && !closing.shut {
-                closing.shut = true;
-                if eof || conn.stream.shutdown_write().is_err() {
-                    self.remove(io, key);
-                    return;
-                }
-                conn.readable = true;
-            }
+        if conn.out.is_empty() && conn.shut_down() {
+            self.remove(io, key);
+            return;
         }
-        let Some(conn) = self.conn(key) else { return };
         // Reading had stopped; if it may go on, it does so in the next turn.
         if !current
-            && ((conn.readable && conn.wants_input(&settings))
-                || (conn.pending.is_some() && conn.takes_pending(&settings)))
+            && ((conn.readable && conn.wants_input(settings))
+                || (conn.pending.is_some() && conn.takes_pending(settings)))
         {
             io.again(conn.handler, Readiness::READABLE);
         }
         self.arm(io, key);
+    }
+
+    /// Writes what waits, and further pieces of a file within the budget of a turn.
+    fn flush(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) -> io::Result<()> {
+        let mut budget = self.settings.work_per_turn_bytes;
+        loop {
+            let conns = &mut self.shared.engine.get_mut().conns;
+            let Some(conn) = conns.arena.get_mut(key) else {
+                return Ok(());
+            };
+            conn.flush(io, &mut conns.pool, &mut conns.stats, &mut conns.queued)?;
+            if conn.blocked || !conn.is_sending() {
+                return Ok(());
+            }
+            if budget == 0 {
+                io.again(conn.handler, Readiness::WRITABLE);
+                return Ok(());
+            }
+            budget = budget.saturating_sub(conns.refill(key)?);
+        }
     }
 
     // ---- time -------------------------------------------------------------------------------
@@ -408,6 +413,9 @@ impl<S: 'static> Core<S> {
         let Some(conn) = engine.conns.arena.get_mut(key) else {
             return;
         };
+        if conn.timer.is_some() && conn.only_postpones() {
+            return;
+        }
         let Some(deadline) = conn.deadline(&self.settings, &self.limits) else {
             return;
         };
@@ -561,12 +569,11 @@ impl<S: 'static> Core<S> {
         f: impl FnOnce(&mut dyn Object<S>, At<'_, S>) -> R,
     ) -> Option<R> {
         let mut object = self.engine().connections.get_mut(id.0)?.object.take()?;
-        let began = io.fresh_now();
         let (shared, state) = (&self.shared, &mut self.state);
         let result = catch_unwind(AssertUnwindSafe(|| {
             f(&mut *object, At { shared, state, id })
         }));
-        self.watch(io, began, what);
+        self.watch(io, what);
         if let Some(entry) = self.engine().connections.get_mut(id.0) {
             entry.object = Some(object);
         }
@@ -593,10 +600,9 @@ impl<S: 'static> Core<S> {
         what: &str,
         f: impl FnOnce(&mut App<'_, S>) -> R,
     ) -> Option<R> {
-        let began = io.fresh_now();
         let mut app = App::new(&self.shared, &mut self.state);
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut app)));
-        self.watch(io, began, what);
+        self.watch(io, what);
         if result.is_err() {
             log::error!("{what} panicked");
             self.engine().conns.stats.panics += 1;
@@ -604,9 +610,11 @@ impl<S: 'static> Core<S> {
         result.ok()
     }
 
-    /// Says so when something has held the loop for long.
-    pub(crate) fn watch(&mut self, io: &IoLoop<Msg>, began: Instant, what: &str) {
-        let took = io.fresh_now() - began;
+    /// Says so when something has held the loop for long: since the turn began, or since the last
+    /// call of this.
+    pub(crate) fn watch(&mut self, io: &IoLoop<Msg>, what: &str) {
+        let now = io.fresh_now();
+        let took = now - std::mem::replace(&mut self.mark, now);
         if took >= self.settings.slow_callback {
             log::warn!("{what} held the loop for {took:?}");
             self.engine().conns.stats.slow_callbacks += 1;

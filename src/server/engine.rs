@@ -49,6 +49,8 @@ pub(crate) struct Engine<S: 'static> {
     pub(crate) next: VecDeque<Next<S>>,
     /// What the reactor has to be told.
     pub(crate) commands: Vec<Command>,
+    /// Somebody has taken an `Ordered`.
+    held: bool,
     pub(crate) scratch: Vec<u8>,
     frame: Vec<u8>,
     ids: Vec<Vec<ConnectionId>>,
@@ -187,6 +189,7 @@ impl<S: 'static> Engine<S> {
             timers: Arena::new(),
             next: VecDeque::new(),
             commands: Vec::new(),
+            held: false,
             scratch: Vec::new(),
             frame: Vec::new(),
             ids: Vec::new(),
@@ -574,6 +577,7 @@ impl<S: 'static> Engine<S> {
     pub(crate) fn hold(&mut self, id: ConnectionId) {
         if let Some(entry) = self.connections.get_mut(id.0) {
             entry.holds += 1;
+            self.held = true;
         }
     }
 
@@ -586,6 +590,12 @@ impl<S: 'static> Engine<S> {
         if entry.holds == 0 {
             self.next.push_back(Next::Released(id));
         }
+    }
+
+    /// Whether something follows from the callback that has just run.
+    pub(crate) fn has_follow_up(&mut self) -> bool {
+        let held = std::mem::take(&mut self.held);
+        held || !self.next.is_empty() || !self.commands.is_empty()
     }
 
     // ---- HTTP -------------------------------------------------------------------------------

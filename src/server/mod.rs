@@ -8,6 +8,7 @@ pub(crate) mod drain;
 pub(crate) mod engine;
 pub(crate) mod files;
 pub(crate) mod http;
+mod messages;
 pub(crate) mod object;
 pub(crate) mod proxies;
 pub(crate) mod remote;

@@ -3,7 +3,7 @@
 use crate::conn::websocket::Limits;
 use crate::proto::http::Error;
 use crate::proto::http::pattern::Params;
-use crate::router::{Endpoint, Entry, Mount, Route, Routes};
+use crate::router::{Endpoint, Entry, Messages, Mount, Route, Routes};
 use crate::server::files::Files;
 
 /// Routes by site; a listener belongs to one site, mounts are numbered through.
@@ -47,10 +47,12 @@ impl<S: 'static> Table<S> {
     }
 
     pub(crate) fn limits(&self) -> Vec<Limits> {
-        self.mounts
-            .iter()
-            .map(|mount| Limits::new(&mount.settings.limits))
-            .collect()
+        let of = |mount: &Mount<S>| {
+            let messages = mount.settings.messages;
+            let (text, binary) = (messages != Messages::Binary, messages != Messages::Text);
+            Limits::new(&mount.settings.limits, text, binary)
+        };
+        self.mounts.iter().map(of).collect()
     }
 
     pub(crate) fn mounts(&self) -> &[Mount<S>] {

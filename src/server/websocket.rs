@@ -1,23 +1,20 @@
 //! WebSocket at a mount: the handshake, the messages, the end.
 
 use super::Msg;
-use super::core::{Core, WS_LINGER, owner};
+use super::core::Core;
 use super::engine::{Life, Opening, Rare};
-use super::object::At;
 use super::request::Request;
 use crate::conn::http1::Phase;
 use crate::conn::websocket::WebSocket;
 use crate::conn::{ConnKey, Protocol};
-use crate::connection::{Cause, CloseReason, ConnectionId, Kind, Message, Refusing, Reject};
+use crate::connection::{Cause, ConnectionId, Refusing, Reject};
 use crate::proto::http::Version;
 use crate::proto::http::origin::OriginRequest;
 use crate::proto::http::response::push_field;
-use crate::proto::ws::Error;
 use crate::proto::ws::handshake::{self, Refusal, Versions};
-use crate::proto::ws::machine::{Event, FRAME_WORK, Machine};
+use crate::proto::ws::machine::Machine;
 use crate::reactor::IoLoop;
-use crate::router::{Messages, Mount};
-use crate::storage::input::Input;
+use crate::router::Mount;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -253,193 +250,6 @@ impl<S: 'static> Core<S> {
             }
             (Refusing::Close(..), None) => self.refuse_with(key, 403, "", b""),
         }
-    }
-
-    // ---- messages ---------------------------------------------------------------------------
-
-    /// Handles frames. False: what is left of the input has to wait.
-    pub(crate) fn websocket_input(
-        &mut self,
-        io: &mut IoLoop<Msg>,
-        key: ConnKey,
-        input: &mut Input<'_>,
-        work: &mut usize,
-    ) -> bool {
-        let (budget, high) = (
-            self.settings.work_per_turn_bytes,
-            self.settings.write_high_bytes,
-        );
-        let began = io.fresh_now();
-        let mut count = 0_u64;
-        let go_on = loop {
-            let engine = self.shared.engine.get_mut();
-            let conns = &mut engine.conns;
-            let Some(conn) = conns.arena.get_mut(key) else {
-                break true;
-            };
-            let Protocol::WebSocket(ws) = &mut conn.protocol else {
-                break true;
-            };
-            if *work >= budget || conn.held || conn.out.len() >= high {
-                break false;
-            }
-            let limits = &self.limits[ws.mount as usize];
-            let (left, out) = (input.len(), conn.out.tail(&mut conns.pool));
-            let before = out.len();
-            let polled = ws
-                .machine
-                .poll_event(input, &limits.machine, conn.blocked, out);
-            conns.queued += out.len() - before;
-            *work += (left - input.len()).max(FRAME_WORK);
-            let event = match polled {
-                Ok(Some(event)) => event,
-                Ok(None) => break true,
-                Err(error) => {
-                    self.websocket_failed(io, key, error);
-                    break true;
-                }
-            };
-            let id = owner(ws.owner);
-            match (event, id) {
-                (Event::Message { kind, payload }, Some(id)) => {
-                    let wrong = match self.table.mounts()[ws.mount as usize].settings.messages {
-                        Messages::Both => false,
-                        Messages::Text => kind != Kind::Text,
-                        Messages::Binary => kind != Kind::Binary,
-                    };
-                    if wrong {
-                        self.websocket_failed(io, key, Error::WrongKind);
-                    } else if !ws.count(limits, io.now()) {
-                        engine.close(id, Cause::Protocol, 1008, "too many messages");
-                    } else {
-                        count += 1;
-                        self.message(
-                            id,
-                            Message {
-                                kind,
-                                bytes: &payload,
-                            },
-                        );
-                    }
-                }
-                (Event::Pong { payload }, Some(id)) => {
-                    self.call(io, id, "on_pong", |object, at| object.pong(at, &payload));
-                }
-                (Event::Close { code, reason }, _) => {
-                    self.websocket_closed(io, key, code, reason);
-                    break true;
-                }
-                _ => {}
-            }
-            let engine = self.shared.engine.get_mut();
-            if !engine.next.is_empty() || !engine.commands.is_empty() {
-                self.follow_up(io);
-            }
-        };
-        if count > 0 {
-            self.engine().conns.stats.messages_in += count;
-            self.watch(io, began, "on_message");
-        }
-        go_on
-    }
-
-    /// Hands a message over, or keeps it while an `Ordered` is held.
-    fn message(&mut self, id: ConnectionId, message: Message<'_>) {
-        let engine = self.shared.engine.get_mut();
-        let Some(entry) = engine.connections.get_mut(id.0) else {
-            return;
-        };
-        if entry.holds > 0 {
-            let inbox = &mut entry.rare.get_or_insert_default().inbox;
-            inbox.push_back((message.kind, message.bytes.into()));
-            let full = inbox.len() >= self.settings.inbox_max;
-            if let Some(conn) = engine.conns.arena.get_mut(entry.conn).filter(|_| full) {
-                conn.held = true;
-            }
-            return;
-        }
-        let Some(mut object) = entry.object.take() else {
-            return;
-        };
-        let (shared, state) = (&self.shared, &mut self.state);
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            object.message(At { shared, state, id }, message);
-        }));
-        let entry = self.shared.engine.get_mut().connections.get_mut(id.0);
-        if let Some(entry) = entry {
-            entry.object = Some(object);
-        }
-        if result.is_err() {
-            self.panicked(id, "on_message");
-        }
-    }
-
-    /// The peer has broken a rule; the machine has put its close frame into the queue.
-    fn websocket_failed(&mut self, io: &mut IoLoop<Msg>, key: ConnKey, error: Error) {
-        log::debug!("a WebSocket failed: {error}");
-        let conns = &mut self.engine().conns;
-        conns.stats.protocol_errors += 1;
-        let Some(conn) = conns.arena.get_mut(key) else {
-            return;
-        };
-        let Protocol::WebSocket(ws) = &mut conn.protocol else {
-            return;
-        };
-        let out = conn.out.tail(&mut conns.pool);
-        let before = out.len();
-        ws.machine.fail(error, out);
-        conns.queued += out.len() - before;
-        let code = error.close_code();
-        let reason = error.rule().to_owned();
-        let clean = false;
-        self.websocket_ends(
-            io,
-            key,
-            CloseReason {
-                cause: Cause::Protocol,
-                code,
-                reason,
-                clean,
-            },
-        );
-    }
-
-    /// The peer's close frame came; our answer, if one is owed, is in the queue.
-    fn websocket_closed(
-        &mut self,
-        io: &mut IoLoop<Msg>,
-        key: ConnKey,
-        code: Option<u16>,
-        reason: String,
-    ) {
-        let code = code.unwrap_or(1005);
-        self.websocket_ends(
-            io,
-            key,
-            CloseReason {
-                cause: Cause::Client,
-                code,
-                reason,
-                clean: true,
-            },
-        );
-    }
-
-    /// Tells the owner, if it does not know yet, and lets the conn end. We close TCP first
-    /// (RFC 6455, 7.1.1).
-    fn websocket_ends(&mut self, io: &mut IoLoop<Msg>, key: ConnKey, why: CloseReason) {
-        let linger = self.settings.linger_timeout.min(WS_LINGER);
-        let Some(conn) = self.conn(key) else { return };
-        let Protocol::WebSocket(ws) = &mut conn.protocol else {
-            return;
-        };
-        let id = owner(std::mem::take(&mut ws.owner));
-        conn.close(io.now(), linger);
-        self.engine().conns.mark_dirty(key);
-        if let Some(id) = id {
-            self.engine().end(id, why);
-        }
-        self.follow_up(io);
     }
 }
 

@@ -65,7 +65,17 @@ impl WriteQueue {
     }
 
     /// The buffer to append to. Only append: bytes may already be in it, some of them written.
+    #[inline]
     pub fn tail(&mut self, pool: &mut Pool) -> &mut Vec<u8> {
+        // The common case: a buffer nobody has written from yet.
+        if self.rest.is_none() && self.sent == 0 && self.first.capacity() > 0 {
+            return &mut self.first;
+        }
+        self.other_tail(pool)
+    }
+
+    #[cold]
+    fn other_tail(&mut self, pool: &mut Pool) -> &mut Vec<u8> {
         match self.rest {
             Some(ref mut rest) => {
                 if !matches!(rest.back(), Some(Chunk::Own(_))) {
