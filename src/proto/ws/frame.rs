@@ -192,16 +192,22 @@ fn parse_long_len<'b>(
 #[inline]
 pub fn write_frame_head(out: &mut Vec<u8>, fin: bool, opcode: Opcode, len: usize) {
     let first = u8::from(fin) << 7 | opcode as u8;
-    match short_len(len as u64) {
-        126 => {
-            let [high, low] = (len as u16).to_be_bytes();
-            out.extend_from_slice(&[first, 126, high, low]);
-        }
-        127 => {
-            out.extend_from_slice(&[first, 127]);
-            out.extend_from_slice(&(len as u64).to_be_bytes());
-        }
-        short => out.extend_from_slice(&[first, short]),
+    // One append for each form: this is the hot path, and each append has a check of its own.
+    if len <= 125 {
+        out.extend_from_slice(&[first, len as u8]);
+    } else {
+        write_long_head(out, first, len);
+    }
+}
+
+#[inline(never)]
+fn write_long_head(out: &mut Vec<u8>, first: u8, len: usize) {
+    if let Ok(len) = u16::try_from(len) {
+        let [high, low] = len.to_be_bytes();
+        out.extend_from_slice(&[first, 126, high, low]);
+    } else {
+        let [a, b, c, d, e, f, g, h] = (len as u64).to_be_bytes();
+        out.extend_from_slice(&[first, 127, a, b, c, d, e, f, g, h]);
     }
 }
 

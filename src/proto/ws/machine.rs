@@ -188,6 +188,19 @@ impl Machine {
         out: &mut Vec<u8>,
     ) -> Result<Option<Event<'b>>, Error> {
         while !input.is_empty() && self.state != State::Closed {
+            if let Some((header, payload)) = self.short_message(input, limits) {
+                match unmask_message(&header, payload) {
+                    Ok(_) if self.state != State::Open => continue,
+                    Ok(kind) => {
+                        let payload = Payload::Borrowed(payload);
+                        return Ok(Some(Event::Message { kind, payload }));
+                    }
+                    Err(error) => {
+                        self.give_up(error, input, out);
+                        return Err(error);
+                    }
+                }
+            }
             let event = match self.next_head(input, limits) {
                 // The common case: a message in one frame, all of it here. Its event is written
                 // once, where the caller wants it (measured: through a variable it costs 5 ns).
@@ -358,6 +371,48 @@ impl Machine {
     fn give_up(&mut self, error: Error, input: &mut Input<'_>, out: &mut Vec<u8>) {
         self.fail(error, out);
         input.take(input.len());
+    }
+
+    /// Takes the commonest of all frames: a whole message of up to 125 bytes, masked, all of it here.
+    /// What it does is what the general way does; it only looks at less.
+    #[inline]
+    fn short_message<'b>(
+        &self,
+        input: &mut Input<'b>,
+        limits: &Limits,
+    ) -> Option<(Header, &'b mut [u8])> {
+        if self.unfinished.is_some() {
+            return None;
+        }
+        let [
+            first @ (0x81 | 0x82),
+            second @ 0x80..=0xfd,
+            a,
+            b,
+            c,
+            d,
+            ref rest @ ..,
+        ] = *input.rest()
+        else {
+            return None;
+        };
+        let len = usize::from(second & 0x7f);
+        if rest.len() < len || len > limits.message_bytes_max.min(limits.frame_bytes_max) {
+            return None;
+        }
+        let opcode = if first == 0x81 {
+            Opcode::Text
+        } else {
+            Opcode::Binary
+        };
+        let header = Header {
+            fin: true,
+            opcode,
+            key: [a, b, c, d],
+            len,
+        };
+        let (_, payload) = input.take(6 + len).split_at_mut(6);
+        Some((header, payload))
     }
 
     /// Takes the next header. `Ok(None)`: a payload comes first, or the input ends inside the header.
