@@ -54,9 +54,13 @@ impl WriteQueue {
 
     /// The bytes that wait, those put into [`Self::tail`] included. It adds up the chunks, of which
     /// there are several only where large shared blocks wait.
+    #[inline]
     pub fn len(&self) -> usize {
-        let rest = self.rest.iter().flat_map(|rest| rest.iter());
-        self.first.len() + rest.map(|chunk| chunk.bytes().len()).sum::<usize>() - self.sent
+        let rest = match &self.rest {
+            None => 0,
+            Some(rest) => rest.iter().map(|chunk| chunk.bytes().len()).sum(),
+        };
+        self.first.len() + rest - self.sent
     }
 
     /// Whether nothing waits.
