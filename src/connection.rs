@@ -57,6 +57,12 @@ pub trait Connection: Sized + 'static {
         let _ = (cx, message);
     }
 
+    /// A named event came, from a client of a family that has events (Socket.IO). Unless it is
+    /// handled, it is logged. Plain WebSocket has no events.
+    fn on_event(&mut self, cx: &mut Cx<'_, Self>, event: Event<'_>) {
+        log::debug!("{}: event {:?} is not handled", cx.id(), event.name);
+    }
+
     /// A pong came: the answer to [`Io::ping`](crate::Io::ping), or one unasked.
     fn on_pong(&mut self, cx: &mut Cx<'_, Self>, data: &[u8]) {
         let _ = (cx, data);
@@ -140,6 +146,15 @@ impl<'a> Message<'a> {
     pub fn json<T: serde_core::Deserialize<'a>>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(self.bytes)
     }
+}
+
+/// A named event: a name and the JSON text of its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The JSON array of its arguments, as it came.
+    pub args: &'a str,
 }
 
 /// What became of a message that was sent.

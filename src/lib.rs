@@ -16,8 +16,8 @@ pub mod time;
 
 pub use config::{ConfigError, Settings, WebSocketLimits};
 pub use connection::{
-    Cause, CloseReason, Connection, ConnectionId, IntoMessage, Json, Keep, Kind, Message, RawJson,
-    Reject, Sent,
+    Cause, CloseReason, Connection, ConnectionId, Event, IntoMessage, Json, Keep, Kind, Message,
+    RawJson, Reject, Sent,
 };
 pub use error::Error;
 pub use proto::http::cookie::{SameSite, SetCookie};
