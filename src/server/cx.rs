@@ -17,6 +17,7 @@ use crate::stats::Stats;
 use crate::time::Instant;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -154,12 +155,15 @@ impl<'a, C: Connection> Io<'a, C> {
             }
             engine.connections.get_mut(id.0)?.object.take()?
         };
-        // `f` is user code: it runs while nothing is borrowed. If it panics, that object is lost.
-        let answer = object.as_any().downcast_mut::<C>().map(f);
+        // `f` is user code: it runs while nothing is borrowed. If it panics, that is the caller's
+        // end, not the other's.
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            object.as_any().downcast_mut::<C>().map(f)
+        }));
         if let Some(entry) = shared.engine.borrow_mut().connections.get_mut(id.0) {
             entry.object = Some(object);
         }
-        answer
+        answer.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Runs `f` on this connection after a while, unless it is closed by then.
