@@ -539,6 +539,7 @@ impl<S: 'static> Core<S> {
                         .repeat_timer(timer, period, TimerRun::Every(period, job));
                 } else {
                     self.engine().cancel_timer(timer);
+                    self.guard("dropping a timer", || drop(job));
                 }
             }
             (TimerRun::App(job), _) => {
@@ -551,6 +552,7 @@ impl<S: 'static> Core<S> {
                         .repeat_timer(timer, period, TimerRun::AppEvery(period, job));
                 } else {
                     self.engine().cancel_timer(timer);
+                    self.guard("dropping a timer", || drop(job));
                 }
             }
             (TimerRun::Once(_) | TimerRun::Every(..), None) => {}
@@ -604,10 +606,24 @@ impl<S: 'static> Core<S> {
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut app)));
         self.watch(io, what);
         if result.is_err() {
-            log::error!("{what} panicked");
-            self.engine().conns.stats.panics += 1;
+            self.panicked_alone(what);
         }
         result.ok()
+    }
+
+    /// Runs code of the application's that is lent nothing of the server's. `None`: it panicked.
+    pub(crate) fn guard<R>(&mut self, what: &str, f: impl FnOnce() -> R) -> Option<R> {
+        let result = catch_unwind(AssertUnwindSafe(f));
+        if result.is_err() {
+            self.panicked_alone(what);
+        }
+        result.ok()
+    }
+
+    /// A panic that ends no connection.
+    fn panicked_alone(&mut self, what: &str) {
+        log::error!("{what} panicked");
+        self.engine().conns.stats.panics += 1;
     }
 
     /// Says so when something has held the loop for long: since the turn began, or since the last
@@ -628,6 +644,9 @@ impl<S: 'static> Core<S> {
             if !engine.commands.is_empty() {
                 self.obey(io);
             }
+            while let Some(dead) = self.engine().dead.pop() {
+                self.guard("dropping a value", || drop(dead));
+            }
             let engine = self.engine();
             if let Some(key) = engine.conns.cut.pop() {
                 self.lose(io, key, Cause::Overflow);
@@ -640,8 +659,7 @@ impl<S: 'static> Core<S> {
                 Next::Closed(id, why) => {
                     engine.withdraw(id);
                     self.call(io, id, "on_close", |object, at| object.closed(at, why));
-                    let object = self.engine().forget(id);
-                    drop(object);
+                    self.engine().forget(id);
                 }
                 Next::Writable(id) => {
                     if self.engine().is_open(id) {
@@ -651,6 +669,8 @@ impl<S: 'static> Core<S> {
                 Next::Run(id, job) => {
                     if self.engine().is_open(id) {
                         self.call(io, id, "a posted closure", |object, at| job(object, at));
+                    } else {
+                        self.guard("dropping a posted closure", || drop(job));
                     }
                 }
                 Next::Released(id) => self.released(io, id),
@@ -663,10 +683,12 @@ impl<S: 'static> Core<S> {
                 }
                 Next::Answered(conn) => self.resume(io, conn),
                 Next::Loop(job) => {
-                    job(&mut super::ServerLoop {
-                        io,
-                        sources: &mut self.sources,
-                    });
+                    let sources = &mut self.sources;
+                    let mut io = super::ServerLoop { io, sources };
+                    let result = catch_unwind(AssertUnwindSafe(|| job(&mut io)));
+                    if result.is_err() {
+                        self.panicked_alone("a closure for the loop");
+                    }
                 }
                 Next::Drain(deadline) => self.start_drain(io, deadline),
                 Next::Stop => {
@@ -781,7 +803,7 @@ impl<S: 'static> Core<S> {
             return;
         };
         if let Some(id) = owner(id) {
-            drop(self.engine().forget(id));
+            self.engine().forget(id);
         }
     }
 

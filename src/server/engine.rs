@@ -51,6 +51,9 @@ pub(crate) struct Engine<S: 'static> {
     pub(crate) commands: Vec<Command>,
     /// Somebody has taken an `Ordered`.
     held: bool,
+    /// Values of the application's that have had their day. Their `Drop` is user code, so the
+    /// server drops them, when nothing is borrowed.
+    pub(crate) dead: Vec<Dead<S>>,
     pub(crate) scratch: Vec<u8>,
     frame: Vec<u8>,
     ids: Vec<Vec<ConnectionId>>,
@@ -172,6 +175,12 @@ pub(crate) enum Next<S: 'static> {
     Stop,
 }
 
+/// What is to be dropped after a callback.
+pub(crate) enum Dead<S: 'static> {
+    Connection { _object: Box<dyn Object<S>> },
+    Timer { _run: TimerRun<S> },
+}
+
 /// What the reactor is told after a callback.
 pub(crate) enum Command {
     Arm(TimerId, Instant),
@@ -190,6 +199,7 @@ impl<S: 'static> Engine<S> {
             next: VecDeque::new(),
             commands: Vec::new(),
             held: false,
+            dead: Vec::new(),
             scratch: Vec::new(),
             frame: Vec::new(),
             ids: Vec::new(),
@@ -246,7 +256,7 @@ impl<S: 'static> Engine<S> {
         };
         match entry.life {
             Life::Closing => {}
-            Life::Opening => drop(self.forget(id)),
+            Life::Opening => self.forget(id),
             Life::Open => {
                 entry.life = Life::Closing;
                 self.next.push_back(Next::Closed(id, why));
@@ -280,7 +290,7 @@ impl<S: 'static> Engine<S> {
     }
 
     /// Removes a connection that is withdrawn, or that never opened.
-    pub(crate) fn forget(&mut self, id: ConnectionId) -> Option<Box<dyn Object<S>>> {
+    pub(crate) fn forget(&mut self, id: ConnectionId) {
         if self
             .connections
             .get(id.0)
@@ -288,7 +298,10 @@ impl<S: 'static> Engine<S> {
         {
             self.withdraw(id);
         }
-        self.connections.remove(id.0).and_then(|entry| entry.object)
+        let entry = self.connections.remove(id.0);
+        if let Some(_object) = entry.and_then(|entry| entry.object) {
+            self.dead.push(Dead::Connection { _object });
+        }
     }
 
     // ---- sending ----------------------------------------------------------------------------
@@ -536,13 +549,11 @@ impl<S: 'static> Engine<S> {
     }
 
     fn drop_timer(&mut self, timer: TimerId) {
-        if let Some(Timer {
-            armed: Some(timeout),
-            ..
-        }) = self.timers.remove(timer)
-        {
-            self.commands.push(Command::Disarm(timeout));
-        }
+        let Some(Timer { armed, run, .. }) = self.timers.remove(timer) else {
+            return;
+        };
+        self.commands.extend(armed.map(Command::Disarm));
+        self.dead.push(Dead::Timer { _run: run });
     }
 
     /// A timer has fired: what to run, and for whom. It is out of the table meanwhile; a repeating

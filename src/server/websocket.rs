@@ -44,14 +44,18 @@ impl<S: 'static> Core<S> {
         let table = Rc::clone(&self.table);
         let Mount { router, settings } = &table.mounts()[mount as usize];
         let from = OriginRequest::of(&head, req.host());
-        let allowed = settings.origins.allows(&from)
-            || match (
-                from.origin.filter(|_| !from.several),
-                &settings.allow_origin,
-            ) {
-                (Some(origin), Some(allow)) => allow(origin, &req),
-                _ => false,
-            };
+        let allowed = match (
+            from.origin.filter(|_| !from.several),
+            &settings.allow_origin,
+        ) {
+            (Some(origin), Some(allow)) if !settings.origins.allows(&from) => {
+                self.guard("allow_origin", || allow(origin, &req))
+            }
+            _ => Some(settings.origins.allows(&from)),
+        };
+        let Some(allowed) = allowed else {
+            return self.refuse_with(key, 500, "", b"");
+        };
         if !allowed {
             log::info!(
                 "origin {:?} may not connect to host {:?}",
@@ -62,12 +66,18 @@ impl<S: 'static> Core<S> {
         }
         let protocol = match handshake::protocols(&asked) {
             Err(refusal) => return self.refuse_handshake(key, &refusal),
-            Ok(offered) => settings
-                .subprotocol
-                .as_ref()
-                .and_then(|choose| choose(offered.as_slice()))
-                .filter(|chosen| offered.as_slice().contains(chosen))
-                .map(str::to_owned),
+            Ok(offered) => {
+                let offered = offered.as_slice();
+                let choose = settings.subprotocol.as_ref();
+                let Some(chosen) =
+                    self.guard("subprotocol", || choose.and_then(|choose| choose(offered)))
+                else {
+                    return self.refuse_with(key, 500, "", b"");
+                };
+                chosen
+                    .filter(|chosen| offered.contains(chosen))
+                    .map(str::to_owned)
+            }
         };
         if self.is_draining() || self.is_short_of_memory() {
             self.engine().conns.stats.handshakes_refused += 1;
@@ -78,10 +88,7 @@ impl<S: 'static> Core<S> {
             ..req
         };
         let index = self.shared.remote.router_index(router.id);
-        let made = catch_unwind(AssertUnwindSafe(|| (router.make)(&req)));
-        let Ok(object) = made else {
-            log::error!("{}: making a connection panicked", router.name);
-            self.engine().conns.stats.panics += 1;
+        let Some(object) = self.guard(router.name, || (router.make)(&req)) else {
             return self.refuse_with(key, 500, "", b"");
         };
         let kept = router.keep_request.then(|| Rc::from(raw));
@@ -148,7 +155,7 @@ impl<S: 'static> Core<S> {
                 let opening = self
                     .opening(id)
                     .map(|opening| (opening.handshake, opening.mount));
-                drop(self.engine().forget(id));
+                self.engine().forget(id);
                 self.reject(io, key, opening, reject);
             }
         }

@@ -1,0 +1,212 @@
+//! WebSocket messages: from the frames of a conn to `on_message`, and the end of a WebSocket.
+
+use super::Msg;
+use super::core::{Core, WS_LINGER, owner};
+use super::object::{At, Object};
+use crate::conn::{ConnKey, Protocol};
+use crate::connection::{Cause, CloseReason, ConnectionId, Message};
+use crate::proto::ws::Error;
+use crate::proto::ws::machine::{Event, FRAME_WORK};
+use crate::reactor::IoLoop;
+use crate::storage::input::Input;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+impl<S: 'static> Core<S> {
+    /// Handles frames. False: what is left of the input has to wait.
+    ///
+    /// While one message follows another, the connection's object stays out of its slot: this is
+    /// the hot path, and nobody else runs between two of them.
+    pub(crate) fn websocket_input(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        key: ConnKey,
+        input: &mut Input<'_>,
+        work: &mut usize,
+    ) -> bool {
+        let budget = self.settings.work_per_turn_bytes;
+        let mut control = std::mem::take(&mut self.control);
+        let mut out: Option<(ConnectionId, Box<dyn Object<S>>)> = None;
+        let mut count = 0_u64;
+        let go_on = loop {
+            let conns = &mut self.shared.engine.get_mut().conns;
+            let Some(conn) = conns.arena.get_mut(key) else {
+                break true;
+            };
+            let Protocol::WebSocket(ws) = &mut conn.protocol else {
+                break true;
+            };
+            if *work >= budget || conn.held || conn.full {
+                break false;
+            }
+            let limits = &self.limits[ws.mount as usize];
+            let left = input.len();
+            let polled = ws
+                .machine
+                .poll_event(input, &limits.machine, conn.blocked, &mut control);
+            *work += (left - input.len()).max(FRAME_WORK);
+            let id = owner(ws.owner);
+            let event = match polled {
+                // The common case is told apart first.
+                Ok(Some(Event::Message { kind, payload })) => {
+                    let Some(id) = id else { continue };
+                    if !limits.takes(kind) {
+                        self.put_back(&mut out);
+                        self.websocket_failed(io, key, Error::WrongKind);
+                        break true;
+                    }
+                    if !ws.count(limits, io.now()) {
+                        self.put_back(&mut out);
+                        let engine = self.engine();
+                        engine.close(id, Cause::Protocol, 1008, "too many messages");
+                        self.follow_up(io);
+                        continue;
+                    }
+                    count += 1;
+                    let message = Message {
+                        kind,
+                        bytes: &payload,
+                    };
+                    if !self.message(id, message, &mut out) {
+                        self.put_back(&mut out);
+                        self.follow_up(io);
+                    }
+                    continue;
+                }
+                other => other,
+            };
+            if !control.is_empty() {
+                conn.out.append(&control, &mut conns.pool);
+                conns.queued += control.len();
+                control.clear();
+            }
+            self.put_back(&mut out);
+            match event {
+                Ok(None) => break true,
+                Ok(Some(Event::Pong { payload })) => {
+                    if let Some(id) = id {
+                        self.call(io, id, "on_pong", |object, at| object.pong(at, &payload));
+                        self.follow_up(io);
+                    }
+                }
+                Ok(Some(Event::Close { code, reason })) => {
+                    let code = code.unwrap_or(1005);
+                    let (cause, clean) = (Cause::Client, true);
+                    self.websocket_ends(
+                        io,
+                        key,
+                        CloseReason {
+                            cause,
+                            code,
+                            reason,
+                            clean,
+                        },
+                    );
+                    break true;
+                }
+                Ok(Some(Event::Ping { .. } | Event::Message { .. })) => {}
+                Err(error) => {
+                    self.websocket_failed(io, key, error);
+                    break true;
+                }
+            }
+        };
+        self.put_back(&mut out);
+        self.control = control;
+        if count > 0 {
+            self.engine().conns.stats.messages_in += count;
+            self.watch(io, "on_message");
+        }
+        go_on
+    }
+
+    /// Hands a message over, or keeps it while an `Ordered` is held. False: something follows from
+    /// it that has to be done before the next one.
+    fn message(
+        &mut self,
+        id: ConnectionId,
+        message: Message<'_>,
+        out: &mut Option<(ConnectionId, Box<dyn Object<S>>)>,
+    ) -> bool {
+        if out.is_none() {
+            let engine = self.shared.engine.get_mut();
+            let Some(entry) = engine.connections.get_mut(id.0) else {
+                return true;
+            };
+            if entry.holds > 0 {
+                let inbox = &mut entry.rare.get_or_insert_default().inbox;
+                inbox.push_back((message.kind, message.bytes.into()));
+                let full = inbox.len() >= self.settings.inbox_max;
+                if let Some(conn) = engine.conns.arena.get_mut(entry.conn).filter(|_| full) {
+                    conn.held = true;
+                }
+                return true;
+            }
+            *out = entry.object.take().map(|object| (id, object));
+        }
+        let Some((_, object)) = out else { return true };
+        let (shared, state) = (&self.shared, &mut self.state);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            object.message(At { shared, state, id }, message);
+        }));
+        if result.is_err() {
+            self.panicked(id, "on_message");
+        }
+        !self.shared.engine.get_mut().has_follow_up()
+    }
+
+    /// Puts an object back into its slot.
+    fn put_back(&mut self, out: &mut Option<(ConnectionId, Box<dyn Object<S>>)>) {
+        if let Some((id, object)) = out.take() {
+            if let Some(entry) = self.engine().connections.get_mut(id.0) {
+                entry.object = Some(object);
+            }
+        }
+    }
+
+    /// The peer has broken a rule; the machine has put its close frame into the queue.
+    fn websocket_failed(&mut self, io: &mut IoLoop<Msg>, key: ConnKey, error: Error) {
+        log::debug!("a WebSocket failed: {error}");
+        let conns = &mut self.engine().conns;
+        conns.stats.protocol_errors += 1;
+        let Some(conn) = conns.arena.get_mut(key) else {
+            return;
+        };
+        let Protocol::WebSocket(ws) = &mut conn.protocol else {
+            return;
+        };
+        let out = conn.out.tail(&mut conns.pool);
+        let before = out.len();
+        ws.machine.fail(error, out);
+        conns.queued += out.len() - before;
+        let code = error.close_code();
+        let reason = error.rule().to_owned();
+        let clean = false;
+        self.websocket_ends(
+            io,
+            key,
+            CloseReason {
+                cause: Cause::Protocol,
+                code,
+                reason,
+                clean,
+            },
+        );
+    }
+
+    /// Tells the owner, if it does not know yet, and lets the conn end. We close TCP first
+    /// (RFC 6455, 7.1.1).
+    fn websocket_ends(&mut self, io: &mut IoLoop<Msg>, key: ConnKey, why: CloseReason) {
+        let linger = self.settings.linger_timeout.min(WS_LINGER);
+        let Some(conn) = self.conn(key) else { return };
+        let Protocol::WebSocket(ws) = &mut conn.protocol else {
+            return;
+        };
+        let id = owner(std::mem::take(&mut ws.owner));
+        conn.close(io.now(), linger);
+        self.engine().conns.mark_dirty(key);
+        if let Some(id) = id {
+            self.engine().end(id, why);
+        }
+        self.follow_up(io);
+    }
+}
