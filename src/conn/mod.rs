@@ -96,7 +96,11 @@ impl Conn {
         match &self.protocol {
             Protocol::Closing(_) => true,
             Protocol::Http(http) => http.wants_input(self, settings),
-            Protocol::WebSocket(_) => !self.held && self.out.len() < settings.write_high_bytes,
+            // Once we have closed, the peer's close frame is all that counts, and makes no output.
+            Protocol::WebSocket(ws) => {
+                ws.machine.state() != State::Open
+                    || (!self.held && self.out.len() < settings.write_high_bytes)
+            }
         }
     }
 
@@ -201,13 +205,21 @@ impl Conn {
         let stall = self.blocked.then(|| self.progress + settings.write_timeout);
         let own = match &self.protocol {
             Protocol::Http(http) => http.deadline(settings),
-            // While we do not read, the peer cannot show that it lives: its deadlines stand still.
-            Protocol::WebSocket(ws) => {
-                ws.deadline(&mounts[ws.mount as usize], self.wants_input(settings))
-            }
+            Protocol::WebSocket(ws) => ws.deadline(&mounts[ws.mount as usize]),
             Protocol::Closing(closing) => Some(closing.deadline),
         };
         stall.into_iter().chain(own).min()
+    }
+
+    /// While we do not read, the peer cannot show that it lives: its deadlines stand still.
+    pub(crate) fn pause_or_resume(&mut self, now: Instant, settings: &Settings) {
+        let reading = self.wants_input(settings);
+        if let Protocol::WebSocket(ws) = &mut self.protocol {
+            match reading {
+                true => ws.machine.resume(now),
+                false => ws.machine.pause(),
+            }
+        }
     }
 
     /// Keeps input for later.

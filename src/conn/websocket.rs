@@ -122,13 +122,9 @@ impl WebSocket {
         (now >= ages.end_of_life).then_some(Aged::Old)
     }
 
-    /// When something is due; `reading`: whether the peer is read, so that it can show life.
-    pub(crate) fn deadline(&self, limits: &Limits, reading: bool) -> Option<Instant> {
-        let machine = if reading {
-            self.machine.poll_timeout(&limits.machine)
-        } else {
-            None
-        };
+    /// When something is due.
+    pub(crate) fn deadline(&self, limits: &Limits) -> Option<Instant> {
+        let machine = self.machine.poll_timeout(&limits.machine);
         let Some(ages) = self.ages.as_ref().filter(|_| self.owner != 0) else {
             return machine;
         };
@@ -188,7 +184,7 @@ mod tests {
         };
         let limits = Limits::new(&of, true, true);
         let mut ws = websocket(&limits);
-        assert_eq!(ws.deadline(&limits, true), Some(at(10)));
+        assert_eq!(ws.deadline(&limits), Some(at(10)));
         assert!(ws.count(&limits, at(9)));
         assert_eq!(ws.aged(&limits, at(18)), None);
         assert_eq!(ws.aged(&limits, at(19)), Some(Aged::Idle));
@@ -197,7 +193,7 @@ mod tests {
         }
         // A hundred seconds less the spread: half of a tenth.
         assert_eq!(ws.aged(&limits, at(94)), None);
-        assert_eq!(ws.deadline(&limits, true), Some(at(95)));
+        assert_eq!(ws.deadline(&limits), Some(at(95)));
         assert_eq!(ws.aged(&limits, at(95)), Some(Aged::Old));
     }
 }

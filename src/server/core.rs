@@ -358,6 +358,7 @@ impl<S: 'static> Core<S> {
             self.lose(io, key, Cause::Lost);
             return;
         }
+        let now = io.now();
         let settings = &*self.settings;
         let engine = self.shared.engine.get_mut();
         let current = engine.conns.current == Some(key);
@@ -374,6 +375,7 @@ impl<S: 'static> Core<S> {
             self.remove(io, key);
             return;
         }
+        conn.pause_or_resume(now, settings);
         // Reading had stopped; if it may go on, it does so in the next turn.
         if !current
             && ((conn.readable && conn.wants_input(settings))
@@ -444,7 +446,6 @@ impl<S: 'static> Core<S> {
             return;
         };
         let late = conn.timer.take().map_or(Duration::ZERO, |(at, _)| now - at);
-        let reading = conn.wants_input(&settings);
         if conn.blocked && now >= conn.progress + settings.write_timeout {
             conns.stats.write_timeouts += 1;
             self.lose(io, key, Cause::Timeout);
@@ -474,7 +475,6 @@ impl<S: 'static> Core<S> {
                     (Some(id), Some(Aged::Old)) => {
                         engine.close(id, Cause::Timeout, 1012, "too old");
                     }
-                    _ if !reading => {}
                     _ => {
                         // A turn this late says nothing about the peer: it gets one more interval.
                         if limits
@@ -722,14 +722,12 @@ impl<S: 'static> Core<S> {
             let waiting = entry.rare.as_mut().and_then(|rare| rare.inbox.pop_front());
             let key = entry.conn;
             let Some((kind, bytes)) = waiting else {
-                let now = io.now();
+                let (now, settings) = (io.now(), Rc::clone(&self.settings));
                 if let Some(conn) = self.conn(key) {
-                    if std::mem::take(&mut conn.held) {
-                        if let Protocol::WebSocket(ws) = &mut conn.protocol {
-                            ws.machine.heard(now);
-                        }
-                    }
+                    conn.held = false;
+                    conn.pause_or_resume(now, &settings);
                 }
+                self.arm(io, key);
                 self.resume(io, key);
                 return;
             };

@@ -6,7 +6,7 @@ use super::object::{At, Object};
 use crate::conn::{ConnKey, Protocol};
 use crate::connection::{Cause, CloseReason, ConnectionId, Message};
 use crate::proto::ws::Error;
-use crate::proto::ws::machine::{Event, FRAME_WORK};
+use crate::proto::ws::machine::{Event, FRAME_WORK, State};
 use crate::reactor::IoLoop;
 use crate::storage::input::Input;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,7 +35,8 @@ impl<S: 'static> Core<S> {
             let Protocol::WebSocket(ws) = &mut conn.protocol else {
                 break true;
             };
-            if *work >= budget || conn.held || conn.full {
+            let open = ws.machine.state() == State::Open;
+            if *work >= budget || (open && (conn.held || conn.full)) {
                 break false;
             }
             let limits = &self.limits[ws.mount as usize];

@@ -246,10 +246,11 @@ impl Machine {
         self.paused = true;
     }
 
-    /// We read the peer again: its silence begins at `now`.
+    /// We read the peer again: its silence begins at `now`. Nothing, if it was not paused.
     pub fn resume(&mut self, now: Instant) {
-        self.paused = false;
-        self.heard(now);
+        if std::mem::take(&mut self.paused) {
+            self.heard(now);
+        }
     }
 
     /// Sends a message; `false`: the connection is closing or closed.
