@@ -133,6 +133,11 @@ impl Conn {
         self.eof || self.stream.shutdown_write().is_err()
     }
 
+    /// Whether a ping of ours waits for a sign of life.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(&self.protocol, Protocol::WebSocket(ws) if ws.machine.is_unanswered())
+    }
+
     /// Whether a file is being sent.
     pub(crate) fn is_sending(&self) -> bool {
         match &self.protocol {

@@ -271,6 +271,14 @@ impl<S: 'static> Core<S> {
         self.follow_up(io);
     }
 
+    /// Reads, whether an event has said that there is something or not.
+    fn look(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) {
+        if let Some(conn) = self.conn(key) {
+            conn.readable = true;
+        }
+        self.read(io, key);
+    }
+
     /// Hands bytes to what the conn speaks; what it cannot look at yet is kept.
     fn input(&mut self, io: &mut IoLoop<Msg>, key: ConnKey, bytes: &mut [u8], work: &mut usize) {
         let now = io.now();
@@ -440,6 +448,10 @@ impl<S: 'static> Core<S> {
     fn timeout(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) {
         let now = io.now();
         let settings = Rc::clone(&self.settings);
+        // Time-outs come before ready sources: a sign of life may lie in the socket.
+        if self.conn(key).is_some_and(|conn| conn.is_unanswered()) {
+            self.look(io, key);
+        }
         let engine = self.shared.engine.get_mut();
         let conns = &mut engine.conns;
         let Some(conn) = conns.arena.get_mut(key) else {

@@ -240,6 +240,11 @@ impl Machine {
         self.unanswered = false;
     }
 
+    /// Whether a ping of ours waits for a sign of life.
+    pub fn is_unanswered(&self) -> bool {
+        self.unanswered
+    }
+
     /// We stop reading the peer: until [`Self::resume`] its silence counts for nothing. The close
     /// timeout goes on.
     pub fn pause(&mut self) {
