@@ -129,7 +129,13 @@ impl<S: 'static> Core<S> {
     }
 
     /// Once a turn: the instant, and the date if another second has begun.
-    pub(crate) fn begin_turn(&mut self, io: &mut IoLoop<Msg>) {
+    fn begin_turn(&mut self, io: &mut IoLoop<Msg>) {
+        self.refresh(io);
+        self.engine().conns.stats.turns += 1;
+    }
+
+    /// Tells everybody the time, also between two turns.
+    pub(crate) fn refresh(&mut self, io: &mut IoLoop<Msg>) {
         self.now = io.now();
         self.mark = self.now;
         let unix = io.unix_now();
@@ -138,7 +144,6 @@ impl<S: 'static> Core<S> {
         let now = self.now;
         let conns = &mut self.engine().conns;
         conns.now = now;
-        conns.stats.turns += 1;
         if changed {
             conns.date = date::format(unix);
         }
@@ -147,9 +152,15 @@ impl<S: 'static> Core<S> {
     fn end_turn(&mut self, io: &mut IoLoop<Msg>) {
         for job in self.shared.remote.take() {
             self.on_app(io, "a job from another thread", |app| job(app));
+            self.follow_up(io);
         }
         self.follow_up(io);
         self.relieve(io);
+        self.flush(io);
+    }
+
+    /// Writes what the turn has left to be written.
+    pub(crate) fn flush(&mut self, io: &mut IoLoop<Msg>) {
         let mut dirty = std::mem::take(&mut self.engine().conns.dirty);
         while !dirty.is_empty() {
             for key in dirty.drain(..) {

@@ -439,7 +439,9 @@ impl<S: 'static> SocketServer<S> {
         self.core()?;
         let Self { io, stage } = self;
         if let Stage::Bound(core) = stage {
+            core.refresh(io);
             core.start_drain(io, deadline);
+            core.flush(io);
         }
         Ok(())
     }
@@ -469,11 +471,10 @@ impl<S: 'static> SocketServer<S> {
         let Stage::Bound(core) = stage else {
             return Err(io_error("running", io::ErrorKind::InvalidInput.into()));
         };
-        if core.engine().conns.now == Instant::START {
-            core.begin_turn(io);
-        }
+        core.refresh(io);
         let answer = f(&mut App::new(&core.shared, &mut core.state));
         core.follow_up(io);
+        core.flush(io);
         Ok(answer)
     }
 
@@ -580,6 +581,11 @@ impl<S: 'static> ServerLoop<'_, S> {
         interest: Interest,
     ) -> io::Result<()> {
         self.io.update_handler(source, id.handler, interest)
+    }
+
+    /// What the loop has done so far: an idle one makes one turn for each deadline.
+    pub fn stats(&self) -> crate::reactor::Stats {
+        self.io.stats()
     }
 
     /// Stops watching. An event that has come already does not arrive any more.
