@@ -733,27 +733,18 @@ impl<S: 'static> Core<S> {
         }
     }
 
-    /// The last `Ordered` of a connection is gone: the messages that waited are handed over.
+    /// The last `Ordered` of a connection is gone: the messages that waited are handed over, one at
+    /// a time, so that what follows from each comes before the next.
     fn released(&mut self, io: &mut IoLoop<Msg>, id: ConnectionId) {
-        loop {
-            let Some(entry) = self.engine().connections.get_mut(id.0) else {
-                return;
-            };
-            if entry.holds > 0 || entry.life != super::engine::Life::Open {
-                return;
-            }
-            let waiting = entry.rare.as_mut().and_then(|rare| rare.inbox.pop_front());
-            let key = entry.conn;
-            let Some((kind, bytes)) = waiting else {
-                let (now, settings) = (io.now(), Rc::clone(&self.settings));
-                if let Some(conn) = self.conn(key) {
-                    conn.held = false;
-                    conn.pause_or_resume(now, &settings);
-                }
-                self.arm(io, key);
-                self.resume(io, key);
-                return;
-            };
+        let Some(entry) = self.engine().connections.get_mut(id.0) else {
+            return;
+        };
+        if entry.holds > 0 || entry.life != super::engine::Life::Open {
+            return;
+        }
+        let waiting = entry.rare.as_mut().and_then(|rare| rare.inbox.pop_front());
+        let key = entry.conn;
+        if let Some((kind, bytes)) = waiting {
             self.engine().conns.stats.messages_in += 1;
             let message = crate::Message {
                 kind,
@@ -762,7 +753,16 @@ impl<S: 'static> Core<S> {
             self.call(io, id, "on_message", |object, at| {
                 object.message(at, message)
             });
+            self.engine().next.push_back(Next::Released(id));
+            return;
         }
+        let (now, settings) = (io.now(), Rc::clone(&self.settings));
+        if let Some(conn) = self.conn(key) {
+            conn.held = false;
+            conn.pause_or_resume(now, &settings);
+        }
+        self.arm(io, key);
+        self.resume(io, key);
     }
 
     /// Tells the reactor what callbacks wanted of it.
