@@ -278,7 +278,7 @@ impl Conns {
             http.phase = Phase::Reading;
             http.reader.finish(now);
         } else {
-            conn.close(now, linger);
+            conn.close(linger);
         }
     }
 }

@@ -76,9 +76,10 @@ pub(crate) enum Protocol {
 
 /// The last moments of a conn.
 pub(crate) struct Closing {
-    pub(crate) deadline: Instant,
+    linger: Duration,
     pub(crate) dropped: usize,
-    pub(crate) shut: bool,
+    /// Until when the rest of the input is dropped, once everything is written.
+    pub(crate) until: Option<Instant>,
 }
 
 /// What `send` came to, before the application's view of it.
@@ -88,6 +89,15 @@ pub(crate) enum Queued {
     OverHigh,
     OverMax,
     Gone,
+}
+
+impl Closing {
+    /// Everything is written; answers whether that is news.
+    pub(crate) fn written(&mut self, now: Instant) -> bool {
+        let news = self.until.is_none();
+        self.until.get_or_insert(now + self.linger);
+        news
+    }
 }
 
 impl Conn {
@@ -122,11 +132,11 @@ impl Conn {
 
     /// Says that we send no more, if that is all that is left to do. True: there is nothing to wait
     /// for either, so the conn can go.
-    pub(crate) fn shut_down(&mut self) -> bool {
+    pub(crate) fn shut_down(&mut self, now: Instant) -> bool {
         let Protocol::Closing(closing) = &mut self.protocol else {
             return false;
         };
-        if std::mem::replace(&mut closing.shut, true) {
+        if !closing.written(now) {
             return false;
         }
         self.readable = true;
@@ -211,7 +221,8 @@ impl Conn {
         let own = match &self.protocol {
             Protocol::Http(http) => http.deadline(settings),
             Protocol::WebSocket(ws) => ws.deadline(&mounts[ws.mount as usize]),
-            Protocol::Closing(closing) => Some(closing.deadline),
+            // Before that, the write time-out is what bounds it.
+            Protocol::Closing(closing) => closing.until,
         };
         stall.into_iter().chain(own).min()
     }
@@ -244,14 +255,14 @@ impl Conn {
         self.peer.map(|peer| peer.ip())
     }
 
-    /// Goes over to closing: what waits is written, then the conn ends within `linger`.
-    pub(crate) fn close(&mut self, now: Instant, linger: Duration) {
+    /// Goes over to closing: what waits is written, and from then on the conn ends within `linger`.
+    pub(crate) fn close(&mut self, linger: Duration) {
         self.pending = None;
         self.held = false;
         self.protocol = Protocol::Closing(Closing {
-            deadline: now + linger,
+            linger,
             dropped: 0,
-            shut: false,
+            until: None,
         });
     }
 }

@@ -308,7 +308,7 @@ impl<S: 'static> Core<S> {
                 Protocol::Http(_) => self.http_input(io, key, &mut input, work),
                 Protocol::Closing(closing) => {
                     closing.dropped += input.len();
-                    if closing.dropped > linger_max && closing.shut {
+                    if closing.dropped > linger_max && closing.until.is_some() {
                         self.remove(io, key);
                     }
                     return;
@@ -345,7 +345,7 @@ impl<S: 'static> Core<S> {
             },
             Protocol::WebSocket(_) => self.lose(io, key, Cause::Lost),
             Protocol::Closing(closing) => {
-                if closing.shut {
+                if closing.until.is_some() {
                     self.remove(io, key);
                 }
             }
@@ -354,14 +354,14 @@ impl<S: 'static> Core<S> {
 
     /// The input has ended and nothing is owed but what waits to be written.
     pub(crate) fn lose_politely(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) {
-        let (now, linger) = (io.now(), self.settings.linger_timeout);
+        let linger = self.settings.linger_timeout;
         let Some(conn) = self.conn(key) else { return };
         if conn.out.is_empty() {
             self.lose(io, key, Cause::Lost);
         } else {
             self.abandon(key);
             if let Some(conn) = self.conn(key) {
-                conn.close(now, linger);
+                conn.close(linger);
             }
             self.settle(io, key);
         }
@@ -390,7 +390,7 @@ impl<S: 'static> Core<S> {
                 engine.next.push_back(Next::Writable(id));
             }
         }
-        if conn.out.is_empty() && conn.shut_down() {
+        if conn.out.is_empty() && conn.shut_down(now) {
             self.remove(io, key);
             return;
         }
@@ -516,7 +516,7 @@ impl<S: 'static> Core<S> {
                             Some(Expired::Ping) => {
                                 ws.owner = 0;
                                 conns.stats.ping_timeouts += 1;
-                                conn.close(now, settings.linger_timeout.min(WS_LINGER));
+                                conn.close(settings.linger_timeout.min(WS_LINGER));
                                 if let Some(id) = id {
                                     engine.end(
                                         id,
@@ -538,7 +538,7 @@ impl<S: 'static> Core<S> {
                 }
             }
             Protocol::Closing(closing) => {
-                if now >= closing.deadline {
+                if closing.until.is_some_and(|until| now >= until) {
                     self.remove(io, key);
                 }
             }

@@ -203,7 +203,7 @@ impl<S: 'static> Core<S> {
             return;
         };
         let id = owner(std::mem::take(&mut ws.owner));
-        conn.close(io.now(), linger);
+        conn.close(linger);
         self.engine().conns.mark_dirty(key);
         if let Some(id) = id {
             self.engine().end(id, why);
