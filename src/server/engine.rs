@@ -14,6 +14,7 @@ use crate::conn::{ConnKey, Conns, Frame, Protocol, Queued};
 use crate::connection::{Cause, CloseReason, ConnectionId, Keep, Message, Sent};
 use crate::hub::Hub;
 use crate::proto::ws::Kind;
+use crate::proto::ws::close::{cut_reason, valid_code};
 use crate::proto::ws::frame;
 use crate::proto::ws::handshake::Handshake;
 use crate::reactor::Timeout;
@@ -112,8 +113,8 @@ pub(crate) struct Opening {
     early: Vec<u8>,
     /// `on_open` decides later.
     pub(crate) later: bool,
-    /// It closed itself already.
-    pub(crate) close: Option<(u16, String)>,
+    /// It is closed already.
+    pub(crate) close: Option<(Cause, u16, String)>,
 }
 
 impl Opening {
@@ -313,16 +314,23 @@ impl<S: 'static> Engine<S> {
         match entry.life {
             Life::Closing => Sent::Gone,
             Life::Opening => {
-                let max = self.settings.write_max_bytes;
+                let (high, max) = (
+                    self.settings.write_high_bytes,
+                    self.settings.write_max_bytes,
+                );
                 let opening = entry.rare.as_mut().and_then(|rare| rare.opening.as_mut());
                 let Some(opening) = opening.filter(|o| o.close.is_none()) else {
                     return Sent::Gone;
                 };
                 if opening.early.len() >= max {
-                    return Sent::Full;
+                    self.overflow(id);
+                    return Sent::Gone;
                 }
                 frame::write_message(&mut opening.early, message.kind, message.bytes);
-                Sent::Queued
+                match opening.early.len() > high {
+                    true => Sent::Full,
+                    false => Sent::Queued,
+                }
             }
             Life::Open => {
                 let queued = self.conns.send(entry.conn, message.kind, message.bytes);
@@ -426,13 +434,15 @@ impl<S: 'static> Engine<S> {
                 if let Some(opening) = entry.rare.as_mut().and_then(|rare| rare.opening.as_mut()) {
                     opening
                         .close
-                        .get_or_insert_with(|| (code, reason.to_owned()));
+                        .get_or_insert_with(|| (cause, code, reason.to_owned()));
                 }
                 return;
             }
             Life::Open => {}
         }
         let key = entry.conn;
+        let code = if valid_code(code) { code } else { 1000 };
+        let reason = cut_reason(reason);
         self.conns.close_websocket(key, code, reason);
         let clean = true;
         self.end(

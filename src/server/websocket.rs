@@ -164,7 +164,6 @@ impl<S: 'static> Core<S> {
 
     /// Answers the handshake; what `on_open` sent follows.
     fn open(&mut self, io: &mut IoLoop<Msg>, key: ConnKey, id: ConnectionId) {
-        let now = io.now();
         let Some(opening) = self.opening(id) else {
             return;
         };
@@ -182,10 +181,9 @@ impl<S: 'static> Core<S> {
         let engine = self.engine();
         engine.opened(id);
         engine.conns.stats.websockets_opened += 1;
-        if let Some((code, reason)) = close {
-            engine.close(id, Cause::Server, code, &reason);
+        if let Some((cause, code, reason)) = close {
+            engine.close(id, cause, code, &reason);
         }
-        let _ = now;
     }
 
     fn become_websocket(
@@ -207,6 +205,7 @@ impl<S: 'static> Core<S> {
         conns.queued += head.len();
         conns.stats.websockets_open += 1;
         conn.was_websocket = true;
+        conn.full |= head.len() > conns.settings.write_high_bytes;
         conn.protocol = Protocol::WebSocket(WebSocket {
             machine: Machine::new(now),
             owner,
