@@ -79,7 +79,7 @@ impl<S: 'static> Core<S> {
                     .map(str::to_owned)
             }
         };
-        if self.is_draining() || self.is_short_of_memory() {
+        if self.engine().conns.draining || self.is_short_of_memory() {
             self.engine().conns.stats.handshakes_refused += 1;
             return self.refuse_with(key, 503, "", b"Retry-After: 1\r\n");
         }
@@ -148,13 +148,19 @@ impl<S: 'static> Core<S> {
             return;
         }
         let key = entry.conn;
+        let draining = self.engine().conns.draining;
+        let decision = match decision {
+            Ok(()) if draining => Err(Reject::status(503).header("Retry-After", "1")),
+            decision => decision,
+        };
         match decision {
             Ok(()) => self.open(io, key, id),
             Err(reject) => {
                 self.engine().conns.stats.rejected += 1;
-                let opening = self
-                    .opening(id)
-                    .map(|opening| (opening.handshake, opening.mount));
+                let entry = self.engine().connections.get_mut(id.0);
+                let opening = entry
+                    .and_then(|entry| entry.rare.as_mut())
+                    .and_then(|rare| rare.opening.take());
                 self.engine().forget(id);
                 self.reject(io, key, opening, reject);
             }
@@ -230,7 +236,7 @@ impl<S: 'static> Core<S> {
         &mut self,
         io: &mut IoLoop<Msg>,
         key: ConnKey,
-        opening: Option<(handshake::Handshake, u32)>,
+        opening: Option<Opening>,
         reject: Reject,
     ) {
         match (reject.how, opening) {
@@ -243,10 +249,22 @@ impl<S: 'static> Core<S> {
                 }
                 self.refuse_with_body(key, status, reject.content_type, &reject.body, &lines);
             }
-            (Refusing::Close(code, reason), Some((shake, mount))) => {
+            (Refusing::Close(code, reason), Some(mut opening)) => {
+                // With the subprotocol: without it a browser that asked for one fails, and shows
+                // its page 1006 in place of the code.
                 let mut head = Vec::new();
-                handshake::write_101(&mut head, &shake, None, b"");
-                self.become_websocket(io, key, mount, 0, &head);
+                for (name, value) in &reject.headers {
+                    if let Err(error) = push_field(&mut opening.headers, name, value) {
+                        log::error!("header {name:?} of a refusal: {error}");
+                    }
+                }
+                handshake::write_101(
+                    &mut head,
+                    &opening.handshake,
+                    opening.protocol.as_deref(),
+                    &opening.headers,
+                );
+                self.become_websocket(io, key, opening.mount, 0, &head);
                 let code = if crate::proto::ws::close::valid_code(code) {
                     code
                 } else {
