@@ -12,6 +12,7 @@ use super::response::{Later, Response, Streaming};
 use crate::connection::{Cause, Connection, ConnectionId, IntoMessage, Keep, Message, Sent};
 use crate::proto::http::cookie::SetCookie;
 use crate::proto::http::response::push_field;
+use crate::proto::ws::handshake::is_own_field;
 use crate::router::RouterId;
 use crate::stats::Stats;
 use crate::time::Instant;
@@ -220,7 +221,9 @@ impl<'a, C: Connection> Io<'a, C> {
     /// In `on_open`: adds a header to the answer of the handshake. False: it is too late, or the
     /// name or value is not allowed.
     pub fn set_header(&self, name: &str, value: &str) -> bool {
-        self.opening(|opening| push_field(&mut opening.headers, name, value).is_ok()) == Some(true)
+        !is_own_field(name)
+            && self.opening(|opening| push_field(&mut opening.headers, name, value).is_ok())
+                == Some(true)
     }
 
     /// In `on_open`: sets a cookie with the answer of the handshake. False: it is too late.

@@ -253,7 +253,8 @@ impl<S: 'static> Core<S> {
                 // With the subprotocol: without it a browser that asked for one fails, and shows
                 // its page 1006 in place of the code.
                 let mut head = Vec::new();
-                for (name, value) in &reject.headers {
+                let headers = reject.headers.iter();
+                for (name, value) in headers.filter(|(name, _)| !handshake::is_own_field(name)) {
                     if let Err(error) = push_field(&mut opening.headers, name, value) {
                         log::error!("header {name:?} of a refusal: {error}");
                     }

@@ -197,6 +197,13 @@ pub fn write_101(out: &mut Vec<u8>, handshake: &Handshake, protocol: Option<&str
     out.extend_from_slice(b"\r\n");
 }
 
+/// Whether a field of the answer is the protocol's own, not the application's.
+pub fn is_own_field(name: &str) -> bool {
+    let prefix = name.as_bytes().get(..OWN_PREFIX.len());
+    name.eq_ignore_ascii_case("Upgrade")
+        || prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(OWN_PREFIX))
+}
+
 /// The value of `Sec-WebSocket-Accept` for a key: base64 of the SHA-1 of key and GUID.
 pub fn accept_key(key: &[u8]) -> [u8; 28] {
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
@@ -228,6 +235,8 @@ impl Versions {
         }
     }
 }
+
+const OWN_PREFIX: &[u8] = b"Sec-WebSocket-";
 
 const fn bad(text: &'static str) -> Refusal {
     Refusal {
