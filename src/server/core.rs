@@ -372,7 +372,7 @@ impl<S: 'static> Core<S> {
     /// Writes what waits and does what follows from the outcome: the next piece of a file,
     /// `on_writable`, shutting down, the timer, further input.
     pub(crate) fn settle(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) {
-        if let Err(error) = self.flush(io, key) {
+        if let Err(error) = self.write(io, key) {
             log::debug!("a conn was lost while writing: {error}");
             self.lose(io, key, Cause::Lost);
             return;
@@ -406,7 +406,7 @@ impl<S: 'static> Core<S> {
     }
 
     /// Writes what waits, and further pieces of a file within the budget of a turn.
-    fn flush(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) -> io::Result<()> {
+    fn write(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) -> io::Result<()> {
         let mut budget = self.settings.work_per_turn_bytes;
         loop {
             let conns = &mut self.shared.engine.get_mut().conns;

@@ -7,7 +7,7 @@ use super::request::Request;
 use crate::conn::http1::Phase;
 use crate::conn::websocket::WebSocket;
 use crate::conn::{ConnKey, Protocol};
-use crate::connection::{Cause, ConnectionId, Refusing, Reject};
+use crate::connection::{ConnectionId, Refusing, Reject};
 use crate::proto::http::Version;
 use crate::proto::http::origin::OriginRequest;
 use crate::proto::http::response::push_field;
@@ -15,7 +15,6 @@ use crate::proto::ws::handshake::{self, Refusal, Versions};
 use crate::proto::ws::machine::Machine;
 use crate::reactor::IoLoop;
 use crate::router::Mount;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 impl<S: 'static> Core<S> {
