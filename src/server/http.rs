@@ -66,8 +66,7 @@ impl<S: 'static> Core<S> {
                 return true;
             }
             *work += (left - input.len()).max(REQUEST_WORK);
-            let engine = self.engine();
-            if !engine.next.is_empty() || !engine.commands.is_empty() {
+            if self.engine().has_follow_up() {
                 self.follow_up(io);
             }
             if input.is_empty() {
