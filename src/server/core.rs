@@ -625,9 +625,19 @@ impl<S: 'static> Core<S> {
         what: &str,
         f: impl FnOnce(&mut App<'_, S>) -> R,
     ) -> Option<R> {
+        let answer = self.guarded(what, f);
+        self.watch(io, what);
+        answer
+    }
+
+    /// The same for who watches the time himself.
+    pub(crate) fn guarded<R>(
+        &mut self,
+        what: &str,
+        f: impl FnOnce(&mut App<'_, S>) -> R,
+    ) -> Option<R> {
         let mut app = App::new(&self.shared, &mut self.state);
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut app)));
-        self.watch(io, what);
         if result.is_err() {
             self.panicked_alone(what);
         }

@@ -616,8 +616,7 @@ impl<S: 'static> Engine<S> {
     /// Whether something follows from the callback that has just run.
     pub(crate) fn has_follow_up(&mut self) -> bool {
         let held = std::mem::take(&mut self.held);
-        held
-            || !self.next.is_empty()
+        held || !self.next.is_empty()
             || !self.commands.is_empty()
             || !self.dead.is_empty()
             || !self.conns.cut.is_empty()

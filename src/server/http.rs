@@ -11,6 +11,7 @@ use crate::proto::http::Error;
 use crate::proto::http::chunked::BodyLimits;
 use crate::proto::http::framing::Framing;
 use crate::proto::http::head::{self, Head, HeadLimits};
+use crate::proto::http::pattern::Params;
 use crate::reactor::IoLoop;
 use crate::storage::input::Input;
 use std::borrow::Cow;
@@ -70,6 +71,7 @@ impl<S: 'static> Core<S> {
                 self.follow_up(io);
             }
             if input.is_empty() {
+                self.watch(io, "a handler");
                 return true;
             }
         }
@@ -92,12 +94,12 @@ impl<S: 'static> Core<S> {
         let upgrade = head.has_option("Upgrade", "websocket");
         let site = self.site(key);
         let table = Rc::clone(&self.table);
-        let (found, _) = table.find(site, head.method, head.path(), upgrade)?;
+        let (found, params) = table.find(site, head.method, head.path(), upgrade)?;
         let mut max = self.settings.body_bytes_max;
         match &found {
             // A handshake has no body; what follows it are frames (rule W7).
             Found::WebSocket(_) => {
-                self.handle(io, key, raw, head, &[]);
+                self.handle(io, key, raw, head, &[], (found, params));
                 return Ok(());
             }
             Found::Handler(route) => {
@@ -109,7 +111,7 @@ impl<S: 'static> Core<S> {
             Found::Files(_) | Found::NoMethod(_) | Found::Nothing => {}
         }
         if framing == Framing::None {
-            self.handle(io, key, raw, head, &[]);
+            self.handle(io, key, raw, head, &[], (found, params));
             return Ok(());
         }
         let nothing_came = input.is_empty();
@@ -125,7 +127,7 @@ impl<S: 'static> Core<S> {
         };
         http.reader.expect_body(framing, &body_limits, now)?;
         if let Some(body) = http.reader.poll_body(input, now)? {
-            self.handle(io, key, raw, head, &body);
+            self.handle(io, key, raw, head, &body, (found, params));
             return Ok(());
         }
         http.reader.keep_head(Cow::Borrowed(raw));
@@ -144,8 +146,15 @@ impl<S: 'static> Core<S> {
     /// The body of a request whose head was kept is there.
     fn body_read(&mut self, io: &mut IoLoop<Msg>, key: ConnKey, raw: &[u8], body: &[u8]) {
         let mut slots = head::slots();
-        match Head::parse(raw, &mut slots) {
-            Ok(head) => self.handle(io, key, raw, head, body),
+        let table = Rc::clone(&self.table);
+        let site = self.site(key);
+        let parsed = Head::parse(raw, &mut slots).and_then(|head| {
+            let upgrade = head.has_option("Upgrade", "websocket");
+            let found = table.find(site, head.method, head.path(), upgrade)?;
+            Ok((head, found))
+        });
+        match parsed {
+            Ok((head, found)) => self.handle(io, key, raw, head, body, found),
             // It was parsed before, so this does not happen; if it does, nobody is hurt.
             Err(error) => self.refuse(io, key, error),
         }
@@ -159,9 +168,8 @@ impl<S: 'static> Core<S> {
         raw: &[u8],
         head: Head<'_>,
         body: &[u8],
+        (found, params): (Found<'_, S>, Params<'_>),
     ) {
-        let upgrade = head.has_option("Upgrade", "websocket");
-        let site = self.site(key);
         let until = io.now() + self.settings.answer_timeout;
         let Some(conn) = self.conn(key) else { return };
         let peer = conn.peer;
@@ -171,11 +179,6 @@ impl<S: 'static> Core<S> {
         http.serial = http.serial.wrapping_add(1);
         http.phase = Phase::Waiting(Terms::of(&head), until);
         let serial = http.serial;
-        let table = Rc::clone(&self.table);
-        let (found, params) = match table.find(site, head.method, head.path(), upgrade) {
-            Ok(found) => found,
-            Err(error) => return self.refuse(io, key, error),
-        };
         let trusted = Rc::clone(&self.trusted);
         let client = client(&head, peer, |ip| trusted.contains(ip));
         let req = Request {
@@ -191,7 +194,7 @@ impl<S: 'static> Core<S> {
             Found::Handler(route) => {
                 let handler = Rc::clone(&route.handler);
                 let reply = (key, serial);
-                self.on_app(io, "a handler", |app| {
+                self.guarded("a handler", |app| {
                     let shared = app.shared();
                     let (conn, serial) = reply;
                     handler(
