@@ -112,8 +112,10 @@ impl<M> Posts<M> {
         if !self.rung.load(Ordering::Relaxed) || !self.rung.swap(false, Ordering::AcqRel) {
             return false;
         }
+        // The stop first: what a thread posted before it stopped the loop is in the box by then.
+        let stop = self.stop.swap(false, Ordering::AcqRel);
         to.append(&mut self.lock().messages);
-        self.stop.swap(false, Ordering::AcqRel)
+        stop
     }
 
     fn post(&self, message: M) -> Result<(), Full<M>> {
