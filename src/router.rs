@@ -239,6 +239,8 @@ pub struct Routes<S: 'static> {
 pub(crate) struct Entry<S: 'static> {
     pub(crate) pattern: Pattern,
     pub(crate) text: String,
+    /// Whether the pattern stands for nothing but itself.
+    pub(crate) literal: bool,
     pub(crate) to: Endpoint<S>,
 }
 
@@ -339,6 +341,7 @@ impl<S: 'static> Routes<S> {
             Ok(parsed) => self.table.push(Entry {
                 pattern: parsed,
                 text: pattern.to_owned(),
+                literal: !pattern.contains([':', '*', '%']),
                 to,
             }),
             Err(error) => {

@@ -73,7 +73,12 @@ impl<S: 'static> Table<S> {
         };
         let mut allowed: Vec<&'static str> = Vec::new();
         let mut websocket = None;
+        // Most patterns and most paths are plain text, which is compared as it is.
+        let plain = !path.contains('%');
         for entry in &site.entries {
+            if plain && entry.literal && entry.text != path {
+                continue;
+            }
             let Some(params) = entry.pattern.matches(path)? else {
                 continue;
             };
