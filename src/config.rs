@@ -1,6 +1,6 @@
 //! Settings: every limit, size and time of the server, with its default and its range.
 //!
-//! Plain data. A settings struct is declared once, by [`settings!`], with the default and the
+//! Plain data. A settings struct is declared once, by `settings!`, with the default and the
 //! allowed range of each field beside its meaning; from that come `Default`, the check at bind and
 //! setting a field by its name (for command lines). Nothing is read from the environment.
 
