@@ -1,10 +1,67 @@
-//! A single-threaded realtime server on a hand-written `mio` reactor.
+//! A single-threaded realtime server on a hand-written `mio` reactor: HTTP/1.1 and WebSocket on one
+//! port, and one application class behind them.
+//!
+//! ```no_run
+//! use dustdevil::{Connection, Cx, Message, Router, SocketServer, WebSocket};
+//!
+//! #[derive(Default)]
+//! struct Chat;
+//!
+//! impl Connection for Chat {
+//!     type State = ();
+//!     fn on_message(&mut self, cx: &mut Cx<Self>, message: Message) {
+//!         cx.all().send(message);
+//!     }
+//! }
+//!
+//! fn main() -> Result<(), dustdevil::Error> {
+//!     SocketServer::new(())?
+//!         .websocket("/chat", &Router::<Chat>::new(), WebSocket::default())
+//!         .bind("127.0.0.1:8080")?
+//!         .run()
+//! }
+//! ```
+//!
+//! # A short tour
+//!
+//! - [`Connection`] is what an application implements: one value for each client, with
+//!   [`on_open`](Connection::on_open), [`on_message`](Connection::on_message) and
+//!   [`on_close`](Connection::on_close). Its callbacks get a [`Cx`]: the state that all connections
+//!   share, and [`Io`], through which it sends, joins rooms and sets timers.
+//! - [`Router`] makes connections of one class. [`SocketServer`] mounts it at a path, beside plain
+//!   HTTP ([`Route`], [`Routes`], [`Files`]), binds and runs.
+//! - [`Request`] is what handlers and `on_open` read; [`Response`], [`Reply`], [`Later`] and
+//!   [`Streaming`] are how they answer: at once, later, piece by piece.
+//! - [`Remote`] reaches the server from other threads. [`Ordered`] and
+//!   [`decide_later`](Io::decide_later) hold a client's messages or its handshake back until work
+//!   elsewhere is done.
+//! - [`Settings`] and [`WebSocketLimits`] name every limit, with its default and its range;
+//!   [`OriginPolicy`] and [`Cors`] say which web pages may connect and read.
+//! - [`IoLoop`] is the event loop below all this; it can be used alone. [`proto`] holds the wire
+//!   formats, as machines without sockets and clocks.
+//!
+//! # The manual
+//!
+//! [`manual`] has a page on the [architecture](manual::architecture), one on
+//! [HTTP](manual::http), one on [WebSocket](manual::websocket), and the
+//! [changelog](manual::changelog).
+//!
+//! # Features
+//!
+//! `signals`, off by default: `SocketServer::drain_on_signals`, so that SIGTERM and SIGINT shut the
+//! server down in good order.
+//!
+//! # Panics
+//!
+//! A callback that panics closes its own connection and no other. This needs `panic = "unwind"`,
+//! which is Rust's default.
 
 pub mod config;
 pub(crate) mod conn;
 mod connection;
 mod error;
 pub mod hub;
+pub mod manual;
 pub mod net;
 pub mod proto;
 pub mod reactor;
@@ -32,3 +89,8 @@ pub use server::request::Request;
 pub use server::response::{Later, Reply, Response, Streaming};
 pub use server::{ServerLoop, SocketServer, SourceId};
 pub use stats::Stats;
+
+/// The program of the README is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

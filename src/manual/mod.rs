@@ -1,0 +1,24 @@
+//! The manual: how the server works, what it serves, and every limit. Read it from the top, or look
+//! things up.
+//!
+//! | page | about |
+//! | --- | --- |
+//! | [`architecture`] | the path of a byte, one turn of the loop, who may borrow what, limits of the server |
+//! | [`http`] | HTTP/1.1: routes, answers, files, cookies, CORS, proxies, limits, deviations |
+//! | [`websocket`] | WebSocket: handshake, frames, closing, back-pressure, limits, deviations |
+//! | [`changelog`] | what has changed |
+//!
+//! Rules are cited by the clause of their standard. A limit is written as the name of its setting; the
+//! tables of limits and the recorded dialogues are checked by the tests.
+
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("http.md")]
+pub mod http {}
+
+#[doc = include_str!("websocket.md")]
+pub mod websocket {}
+
+#[doc = include_str!("changelog.md")]
+pub mod changelog {}
