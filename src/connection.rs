@@ -39,7 +39,10 @@ pub trait Connection: Sized + 'static {
     /// What all connections of a server share. `()` when there is nothing to share.
     type State: 'static;
 
-    /// The client is there. What is sent here follows the answer to the handshake.
+    /// The client is there: its handshake has been checked, and is answered when this returns. What
+    /// is sent here follows that answer. No message is delivered before.
+    ///
+    /// The decision can be put off with [`Io::decide_later`](crate::Io::decide_later).
     ///
     /// Put yourself into the shared state last: after an error [`on_close`](Self::on_close) does
     /// not run. Rooms joined and timers started are undone then.
@@ -47,12 +50,18 @@ pub trait Connection: Sized + 'static {
     /// # Errors
     ///
     /// [`Reject`] refuses the client; see there what it is told.
+    #[doc(alias = "open")]
+    #[doc(alias = "prepare")]
     fn on_open(&mut self, cx: &mut Cx<'_, Self>, req: &Request<'_>) -> Result<(), Reject> {
         let _ = (cx, req);
         Ok(())
     }
 
-    /// A message came.
+    /// A message came, whole: fragments are put together, text is valid UTF-8 (RFC 6455, 5.4 and
+    /// 8.1). It borrows from the bytes that were read; copy what is to be kept.
+    ///
+    /// Messages of one client come in order and one at a time. [`Io::ordered`](crate::Io::ordered)
+    /// holds the next ones back while this one is worked at elsewhere.
     fn on_message(&mut self, cx: &mut Cx<'_, Self>, message: Message<'_>) {
         let _ = (cx, message);
     }
@@ -63,12 +72,15 @@ pub trait Connection: Sized + 'static {
         log::debug!("{}: event {:?} is not handled", cx.id(), event.name);
     }
 
-    /// A pong came: the answer to [`Io::ping`](crate::Io::ping), or one unasked.
+    /// A pong came, with up to 125 bytes: the answer to [`Io::ping`](crate::Io::ping), to a ping of the
+    /// server itself (eight bytes), or one unasked (RFC 6455, 5.5.3).
     fn on_pong(&mut self, cx: &mut Cx<'_, Self>, data: &[u8]) {
         let _ = (cx, data);
     }
 
-    /// The client has taken most of what was queued, after `send` had answered [`Sent::Full`].
+    /// The client has taken most of what was queued, after `send` had answered [`Sent::Full`]:
+    /// `write_low_bytes` or less wait now (default: 64 KiB). Once for each time that it was full.
+    #[doc(alias = "drain")]
     fn on_writable(&mut self, cx: &mut Cx<'_, Self>) {
         let _ = cx;
     }
@@ -76,7 +88,10 @@ pub trait Connection: Sized + 'static {
     /// The connection has ended. Runs once for each connection whose `on_open` was successful.
     ///
     /// Others can be reached, itself not any more: `send` answers [`Sent::Gone`], it has left its
-    /// rooms, its timers are cancelled.
+    /// rooms, its timers are cancelled. After a close from our side it runs right after the callback
+    /// that closed, and does not wait for the client's answer.
+    #[doc(alias = "on_connection_close")]
+    #[doc(alias = "on_disconnect")]
     fn on_close(&mut self, cx: &mut Cx<'_, Self>, why: CloseReason) {
         let _ = (cx, why);
     }
@@ -125,7 +140,7 @@ impl<'a> Message<'a> {
         self.kind
     }
 
-    /// The text; `None` for a binary message.
+    /// The text, which is valid UTF-8; `None` for a binary message.
     pub fn text(&self) -> Option<&'a str> {
         match self.kind {
             Kind::Text => std::str::from_utf8(self.bytes).ok(),
@@ -157,16 +172,18 @@ pub struct Event<'a> {
     pub args: &'a str,
 }
 
-/// What became of a message that was sent.
+/// What became of a message that was sent. Nothing waits: this is the answer at once.
+#[doc(alias = "WebSocketClosedError")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sent {
     /// It will be written.
     Queued,
-    /// It will be written, but the client is slow: please stop until `on_writable`. Who goes on
-    /// up to `write_max_bytes` loses the connection.
+    /// It will be written, but more than `write_high_bytes` wait (default: 256 KiB): please stop until
+    /// `on_writable`. Who goes on up to `write_max_bytes` (default: 1 MiB) loses the connection.
     Full,
-    /// There is nobody to send it to.
+    /// There is nobody to send it to: the connection is closed, or this message has closed it
+    /// because `write_max_bytes` or more were waiting.
     Gone,
 }
 
@@ -178,9 +195,11 @@ pub struct CloseReason {
     /// The close code: the peer's if it closed, ours if we did; 1005 for none, 1006 for a connection
     /// that was lost (RFC 6455, 7.4.1).
     pub code: u16,
-    /// The text that came with the code.
+    /// The text that came with the code, 123 bytes at most; of a rule that was broken, its name. Often
+    /// empty.
     pub reason: String,
-    /// Whether it ended with a close frame rather than by loss.
+    /// Whether it ended with a close frame, the peer's or ours, rather than by loss or a broken rule.
+    /// For a close from our side it is not known yet whether the peer will answer.
     pub clean: bool,
 }
 
@@ -194,15 +213,17 @@ pub enum Cause {
     Server,
     /// The TCP connection was lost without a close frame.
     Lost,
-    /// The client broke a rule of the protocol, or a limit.
+    /// The client broke a rule of the protocol, or a limit: 1002, 1003, 1007, 1008 or 1009.
     Protocol,
-    /// The client gave no sign of life.
+    /// The client gave no sign of life for `ping_timeout`, took no byte for `write_timeout`, or was over
+    /// `idle_timeout` or `lifetime_max`.
     Timeout,
-    /// The client did not take its messages.
+    /// The client did not take its messages: `write_max_bytes` waited for it (1013), or the buffers of
+    /// all together were full (1006).
     Overflow,
-    /// A callback failed.
+    /// A callback of this connection panicked: 1011.
     Error,
-    /// The server shuts down.
+    /// The server shuts down: 1001, or 1006 at the deadline of `drain`.
     Shutdown,
 }
 
@@ -239,7 +260,8 @@ impl Reject {
         Self::new(Refusing::Status(status))
     }
 
-    /// After the handshake, with a close code and a reason. Codes that may not be sent become 1008.
+    /// After the handshake, with a close code and a reason. Codes that may not be sent (RFC 6455, 7.4)
+    /// become 1008; the reason is cut to 123 bytes at the border of a character.
     pub fn close(code: u16, reason: impl Into<String>) -> Self {
         Self::new(Refusing::Close(code, reason.into()))
     }
@@ -252,14 +274,16 @@ impl Reject {
         reject
     }
 
-    /// Adds a header to the refusal.
+    /// Adds a header to the refusal, where it has a status. One that is not allowed is left out and
+    /// logged; `Content-Length`, `Transfer-Encoding`, `Connection` and `Date` are the server's own.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Sets the body of the refusal.
+    /// Sets the body of the refusal, where it has a status. Its type is `text/plain; charset=utf-8`,
+    /// after [`json`](Self::json) `application/json`.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
@@ -298,11 +322,12 @@ pub enum Keep {
     Stop,
 }
 
-/// A JSON message, made from a value when it is sent.
+/// A text message with the JSON of a value, made when it is sent. A value that cannot be written as
+/// JSON is sent as `null` and logged.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
 
-/// A message whose JSON text exists already. It is not checked.
+/// A text message whose JSON exists already. It is sent as it is, not checked.
 #[derive(Clone, Copy, Debug)]
 pub struct RawJson<'a>(pub &'a str);
 
