@@ -59,7 +59,8 @@ impl<C: Connection> Router<C> {
         Self::with(|_| C::default())
     }
 
-    /// Connections are made from the request of their handshake.
+    /// Connections are made from the request of their handshake. If `make` panics, the handshake is
+    /// answered with 500.
     pub fn with(make: impl Fn(&Request<'_>) -> C + 'static) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self::from_inner(Inner {
@@ -71,7 +72,8 @@ impl<C: Connection> Router<C> {
     }
 
     /// Keeps the head of each handshake request, so that [`Io::request`](crate::Io::request) can
-    /// show it at any time. It costs its size in memory for each connection. Off by default.
+    /// show it at any time. It costs its size in memory for each connection, up to `head_bytes_max`.
+    /// Off by default. Say so before the router is mounted: later it has no effect.
     #[must_use]
     pub fn keep_request(self) -> Self {
         match Rc::try_unwrap(self.inner) {
@@ -115,16 +117,24 @@ impl<C: Connection + Default> Default for Router<C> {
 /// };
 /// ```
 pub struct WebSocket {
-    /// Limits and times.
+    /// Limits and times. Default: those of [`WebSocketLimits`]. `bind` checks them.
     pub limits: WebSocketLimits,
-    /// Which pages may connect. Default: those of the same host, and whatever is no browser.
+    /// Which pages may connect; others are refused with 403. Default: those of the same host, and
+    /// whatever is no browser (RFC 6455, 10.2).
+    #[doc(alias = "check_origin")]
+    #[doc(alias = "trusted_origins")]
     pub origins: OriginPolicy,
-    /// Decides further about an origin that the rule above refuses. Default: none.
+    /// Decides further about an origin that the rule above refuses; it is not asked where there is no
+    /// origin, or several. Default: none.
+    #[doc(alias = "check_origin")]
     pub allow_origin: Option<AllowOrigin>,
     /// Chooses one of the subprotocols that the client offers; asked once, also with an empty list.
-    /// An answer that was not offered is as good as none. Default: none.
+    /// An answer that was not offered is as good as none, and none is no refusal: the 101 names no
+    /// subprotocol then (RFC 6455, 4.2.2). Default: none.
+    #[doc(alias = "select_subprotocol")]
     pub subprotocol: Option<Subprotocol>,
-    /// Which kinds of message are taken; the other one closes with 1003. Default: both.
+    /// Which kinds of message are taken; the other one closes with 1003 (RFC 6455, 7.4.1). Default:
+    /// both.
     pub messages: Messages,
 }
 
@@ -169,7 +179,26 @@ impl fmt::Debug for WebSocket {
 /// Answers a request: now, or later (see [`Reply`]).
 pub(crate) type Handler<S> = Rc<dyn Fn(&Request<'_>, &mut App<'_, S>, Reply<'_, S>)>;
 
-/// A handler and where it answers.
+/// A handler and where it answers: a method and a pattern (see [`Routes`]).
+///
+/// The handler is called with the request, its body included, the server, and a
+/// [`Reply`](crate::Reply) that it uses up: it answers now, later, or piece by piece.
+///
+/// ```
+/// use dustdevil::{Response, Route};
+///
+/// let route = Route::<()>::post("/notes/:name", |req, _app, reply| {
+///     let name = req.param("name").unwrap_or_default();
+///     reply.send(Response::text(format!("{} bytes for {name}", req.body().len())));
+/// })
+/// .body_bytes_max(64 << 10);
+/// ```
+///
+/// # Panics
+///
+/// A handler that panics has answered 500; nobody else is disturbed.
+#[doc(alias = "RequestHandler")]
+#[doc(alias = "URLSpec")]
 pub struct Route<S: 'static> {
     pub(crate) pattern: String,
     pub(crate) method: &'static str,
@@ -210,14 +239,16 @@ impl<S: 'static> Route<S> {
         }
     }
 
-    /// Bytes of a request body here, in place of the setting of that name. Over it: 413.
+    /// Bytes of a request body here, in place of the setting of that name (default: 1 MiB). Over it:
+    /// 413, before more is read. There is no upper bound: the body is held in memory.
+    #[doc(alias = "max_body_size")]
     #[must_use]
     pub fn body_bytes_max(mut self, max: usize) -> Self {
         self.body_bytes_max = Some(max);
         self
     }
 
-    /// Refuses a request without `Content-Length` (411), a chunked one too.
+    /// Refuses a request without `Content-Length` (411; RFC 9110, 15.5.12), a chunked one too.
     #[must_use]
     pub fn length_required(mut self) -> Self {
         self.length_required = true;
@@ -229,7 +260,13 @@ impl<S: 'static> Route<S> {
 ///
 /// A pattern is a path, in which `:name` stands for one segment and a last `*name` for all the
 /// rest. The first match decides. HEAD is answered by GET's handler if it has none of its own; a
-/// method without a handler gets 405 with `Allow`.
+/// method without a handler gets 405 with `Allow`, a path without one 404. A path may have handlers
+/// and a WebSocket: requests with `Upgrade: websocket` go to the WebSocket. See the
+/// [manual](crate::manual::http).
+///
+/// A pattern that cannot be used is found by `bind`: [`Error::Route`].
+#[doc(alias = "Application")]
+#[doc(alias = "URLSpec")]
 pub struct Routes<S: 'static> {
     pub(crate) table: Vec<Entry<S>>,
     pub(crate) mounts: Vec<Mount<S>>,
@@ -273,7 +310,8 @@ impl<S: 'static> Routes<S> {
         Self::default()
     }
 
-    /// Adds a handler.
+    /// Adds a handler. Handlers of one pattern are kept together, whenever they are added; for one
+    /// method the first counts.
     #[must_use]
     pub fn route(mut self, route: Route<S>) -> Self {
         let same = self.table.iter_mut().find_map(|entry| match &mut entry.to {
@@ -290,7 +328,8 @@ impl<S: 'static> Routes<S> {
         self
     }
 
-    /// Serves a class over plain WebSocket (RFC 6455).
+    /// Serves a class over plain WebSocket (RFC 6455; versions 13, 8 and 7). A GET there that is no
+    /// upgrade gets 426, unless the path has handlers too.
     #[must_use]
     pub fn websocket<C: Connection<State = S>>(
         mut self,
@@ -307,7 +346,8 @@ impl<S: 'static> Routes<S> {
         self
     }
 
-    /// Serves files; the pattern ends with `*path`.
+    /// Serves files to GET and HEAD; the pattern ends with `*path`.
+    #[doc(alias = "StaticFileHandler")]
     #[must_use]
     pub fn files(mut self, pattern: &str, files: Files) -> Self {
         self.add(pattern, Endpoint::Files(files));
