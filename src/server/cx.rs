@@ -80,14 +80,21 @@ impl<'a, C: Connection> Io<'a, C> {
         self.id
     }
 
-    /// Queues a message for the client. Everything that one callback sends arrives in order.
+    /// Queues a message for the client; never waits. Everything that one callback sends arrives in
+    /// order. What is sent to oneself while one's own input is handled is written right after it, what
+    /// others send at the end of the turn.
+    ///
+    /// See [`Sent`] for what a slow client means. In `on_open`, before the answer to the handshake,
+    /// `Full` means that this message was not kept: `write_max_bytes` wait already.
+    #[doc(alias = "write_message")]
     pub fn send(&self, message: impl IntoMessage) -> Sent {
         self.app.with_message(&message, |shared, message| {
             shared.engine.borrow_mut().send(self.id, message)
         })
     }
 
-    /// Queues several messages.
+    /// Queues several messages, in order. `Full`: at least one `send` said so; `Gone`: the rest was not
+    /// tried.
     pub fn send_each<M: IntoMessage>(&self, messages: impl IntoIterator<Item = M>) -> Sent {
         let mut sent = Sent::Queued;
         for message in messages {
@@ -115,7 +122,9 @@ impl<'a, C: Connection> Io<'a, C> {
             .close(self.id, Cause::Server, code, reason);
     }
 
-    /// Sends a WebSocket ping with up to 125 bytes; the answer comes to `on_pong`.
+    /// Sends a WebSocket ping with up to 125 bytes (RFC 6455, 5.5.2); the answer comes to `on_pong`.
+    /// No deadline hangs on it. `Gone`: the connection is not open, or `data` is longer. `Full`: more
+    /// than `write_max_bytes` and 4 KiB wait, and nothing was sent.
     pub fn ping(&self, data: &[u8]) -> Sent {
         self.app.shared.engine.borrow_mut().ping(self.id, data)
     }
@@ -129,24 +138,30 @@ impl<'a, C: Connection> Io<'a, C> {
         Target::new(self.app, To::Room(router, name))
     }
 
-    /// All open connections of this router.
+    /// All open connections of this router, at all its mounts, this one too.
+    #[doc(alias = "participants")]
+    #[doc(alias = "broadcast")]
     pub fn all(&self) -> Target<'a, C::State> {
         Target::new(self.app, To::All(self.router()))
     }
 
     /// Enters a room; it exists from its first member to its last. False: it was there already, or
-    /// it is in `rooms_per_connection_max` rooms.
+    /// it is in `rooms_per_connection_max` rooms (default: 1024), or it is closed.
     pub fn join(&self, room: &str) -> bool {
         self.app.shared.engine.borrow_mut().join(self.id, room)
     }
 
-    /// Leaves a room. False: it was not there.
+    /// Leaves a room. False: it was not there. At its end a connection leaves all by itself.
     pub fn leave(&self, room: &str) -> bool {
         self.app.shared.engine.borrow_mut().leave(self.id, room)
     }
 
     /// Lends another connection of the same class. `None`: it is gone, is of another class, or is
-    /// this one.
+    /// this one, whose object is lent to its own callback already.
+    ///
+    /// # Panics
+    ///
+    /// If `f` does: that ends this connection, not the other one.
     pub fn peer<R>(&self, id: ConnectionId, f: impl FnOnce(&mut C) -> R) -> Option<R> {
         let shared = self.app.shared;
         let mut object = {
@@ -167,13 +182,18 @@ impl<'a, C: Connection> Io<'a, C> {
         answer.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Runs `f` on this connection after a while, unless it is closed by then.
+    /// Runs `f` on this connection after a while, unless it is closed by then: never earlier, as a rule
+    /// less than 10 ms later. Over `timers_per_connection_max` (default: 1024) it is refused, logged,
+    /// and never runs.
+    #[doc(alias = "add_timeout")]
+    #[doc(alias = "call_later")]
     pub fn after(&self, wait: Duration, f: impl FnOnce(&mut C, &mut Cx<'_, C>) + 'static) -> Timer {
         self.start(wait, TimerRun::Once(job(f)))
     }
 
     /// Runs `f` again and again, until it answers [`Keep::Stop`], the timer is cancelled or the
-    /// connection is closed. A period begins when `f` has run.
+    /// connection is closed. A period begins when `f` has run: late runs are not made up for.
+    #[doc(alias = "PeriodicCallback")]
     pub fn every(
         &self,
         period: Duration,
@@ -202,7 +222,8 @@ impl<'a, C: Connection> Io<'a, C> {
     }
 
     /// Holds back this connection's later messages until the returned value is finished or dropped.
-    /// Heartbeats and closing pass.
+    /// Heartbeats and closing pass. `inbox_max` messages are kept (default: 64), then the client is no
+    /// longer read. Held several times, it holds until the last one is gone.
     pub fn ordered(&self) -> Ordered<C> {
         self.app.shared.engine.borrow_mut().hold(self.id);
         Ordered::new(self.app.remote(), self.id)
@@ -241,7 +262,9 @@ impl<'a, C: Connection> Io<'a, C> {
     }
 
     /// The request of the handshake, if the router keeps it
-    /// ([`Router::keep_request`](crate::Router::keep_request)).
+    /// ([`Router::keep_request`](crate::Router::keep_request)). Its head is there; what the route found
+    /// in the path and the chosen subprotocol are not.
+    #[doc(alias = "request_handler")]
     pub fn request<R>(&self, f: impl FnOnce(&Request<'_>) -> R) -> Option<R> {
         let kept = {
             let engine = self.app.shared.engine.borrow();
@@ -353,12 +376,16 @@ impl<'a, S: 'static> AppIo<'a, S> {
         self.shared.engine.borrow().is_open(id)
     }
 
-    /// Runs `f` after a while.
+    /// Runs `f` after a while: never earlier, as a rule less than 10 ms later.
+    #[doc(alias = "add_timeout")]
+    #[doc(alias = "call_later")]
     pub fn after(&self, wait: Duration, f: impl FnOnce(&mut App<'_, S>) + 'static) -> Timer {
         self.start_app(wait, TimerRun::App(Box::new(f)))
     }
 
-    /// Runs `f` again and again, until it answers [`Keep::Stop`] or the timer is cancelled.
+    /// Runs `f` again and again, until it answers [`Keep::Stop`] or the timer is cancelled. A period
+    /// begins when `f` has run.
+    #[doc(alias = "PeriodicCallback")]
     pub fn every(
         &self,
         period: Duration,
@@ -371,7 +398,8 @@ impl<'a, S: 'static> AppIo<'a, S> {
         Timer(self.shared.engine.borrow_mut().start_timer(None, wait, run))
     }
 
-    /// Cancels a timer, if it still runs.
+    /// Cancels a timer, if it still runs; a repeating one also from its own callback.
+    #[doc(alias = "remove_timeout")]
     pub fn cancel(&self, timer: Timer) {
         if let Some(timer) = timer.0 {
             self.shared.engine.borrow_mut().cancel_timer(timer);
@@ -458,6 +486,8 @@ impl<'a, S: 'static> RouterIo<'a, S> {
     }
 
     /// All open connections.
+    #[doc(alias = "participants")]
+    #[doc(alias = "broadcast")]
     pub fn all(&self) -> Target<'a, S> {
         Target::new(self.io, To::All(self.index))
     }
@@ -517,7 +547,10 @@ impl<'a, S: 'static> Target<'a, S> {
         self
     }
 
-    /// Sends to each; the message is encoded once. Answers for how many it was queued.
+    /// Sends to each; the message is encoded once, and each is written to once in this turn. Answers
+    /// for how many it was queued. Who is over `write_max_bytes` is closed (1013) and not counted.
+    #[doc(alias = "broadcast")]
+    #[doc(alias = "write_message")]
     pub fn send(self, message: impl IntoMessage) -> usize {
         let io = self.io;
         let volatile = self.volatile;
@@ -535,7 +568,7 @@ impl<'a, S: 'static> Target<'a, S> {
         self.close_with(1000, "");
     }
 
-    /// Closes each with a code and a reason.
+    /// Closes each with a code and a reason, as [`Io::close_with`] does.
     pub fn close_with(self, code: u16, reason: &str) {
         self.each(|engine, id| engine.close(id, Cause::Server, code, reason));
     }

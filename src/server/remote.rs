@@ -20,6 +20,7 @@ pub(crate) type Job<S> = Box<dyn FnOnce(&mut App<'_, S>) + Send>;
 
 /// The server, for other threads: post jobs, send, stop. Cheap to clone.
 ///
+/// A job runs before the end of the turn in which it is found; the loop is woken for it.
 /// Jobs of one thread run in the order in which it posted them; nothing is promised between threads.
 pub struct Remote<S: 'static> {
     queue: Arc<Queue<S>>,
@@ -74,7 +75,8 @@ impl<S: 'static> Remote<S> {
         self.push(Box::new(f), true)
     }
 
-    /// Sends to one connection.
+    /// Sends to one connection. A value is made into bytes here, on the calling thread. Whether it
+    /// arrives is not told: the connection may be gone by then.
     ///
     /// # Errors
     ///
@@ -89,11 +91,12 @@ impl<S: 'static> Remote<S> {
         })
     }
 
-    /// Sends to the members of a room.
+    /// Sends to the members of a room of a router ([`Router::id`](crate::Router::id)).
     ///
     /// # Errors
     ///
     /// [`RemoteFull`].
+    #[doc(alias = "broadcast")]
     pub fn room(
         &self,
         router: RouterId,
@@ -193,7 +196,8 @@ impl<C: Connection> Ordered<C> {
         }
     }
 
-    /// Runs `f` on the connection, unless it is closed by then, and releases.
+    /// Runs `f` on the connection, unless it is closed by then, and releases: the messages that waited
+    /// follow. It is not refused when the queue of jobs is full.
     pub fn finish(mut self, f: impl FnOnce(&mut C, &mut Cx<'_, C>) + Send + 'static) {
         let id = self.id;
         if let Some(remote) = self.remote.take() {
