@@ -264,7 +264,6 @@ impl<'a, C: Connection> Io<'a, C> {
     /// The request of the handshake, if the router keeps it
     /// ([`Router::keep_request`](crate::Router::keep_request)). Its head is there; what the route found
     /// in the path and the chosen subprotocol are not.
-    #[doc(alias = "request_handler")]
     pub fn request<R>(&self, f: impl FnOnce(&Request<'_>) -> R) -> Option<R> {
         let kept = {
             let engine = self.app.shared.engine.borrow();
