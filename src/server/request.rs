@@ -24,7 +24,7 @@ impl<'a> Request<'a> {
         self.head.method
     }
 
-    /// The path as it was sent, without the query.
+    /// The path as it was sent, without the query; not decoded.
     pub fn path(&self) -> &'a str {
         self.head.path()
     }
@@ -39,7 +39,8 @@ impl<'a> Request<'a> {
         self.head.query().unwrap_or("")
     }
 
-    /// The first query argument of that name, decoded.
+    /// The first query argument of that name, decoded: `+` is a blank, escapes that are no UTF-8 become
+    /// U+FFFD. Of more than 1000 arguments the rest is not seen.
     #[doc(alias = "get_argument")]
     pub fn query(&self, name: &str) -> Option<Cow<'a, str>> {
         url::first(self.query_string(), name)
@@ -63,12 +64,15 @@ impl<'a> Request<'a> {
             .map(|field| (field.name, field.value))
     }
 
-    /// The value of a cookie.
+    /// The value of the first cookie of that name, without quotes (RFC 6265, 5.4). Browsers send the one
+    /// with the most specific path first.
+    #[doc(alias = "get_cookie")]
     pub fn cookie(&self, name: &str) -> Option<Cow<'a, str>> {
         cookie::cookie(&self.head, name)
     }
 
-    /// The `Host` the client asked for.
+    /// The host and port the client asked for: from an absolute target or `Host` (RFC 9112, 3.2), or from
+    /// a trusted proxy's `X-Forwarded-Host`. Empty only in a request of HTTP/1.0 that named none.
     pub fn host(&self) -> &'a str {
         self.client.host.unwrap_or_else(|| self.head.host())
     }
@@ -88,17 +92,20 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether the client speaks TLS, as a trusted proxy says; `false` without one.
+    /// Whether the client speaks TLS, as a trusted proxy's `X-Forwarded-Proto` or `X-Scheme` says; `false`
+    /// without one.
+    #[doc(alias = "protocol")]
     pub fn is_secure(&self) -> bool {
         self.client.secure.unwrap_or(false)
     }
 
-    /// The WebSocket subprotocol that was chosen.
+    /// The WebSocket subprotocol that was chosen; see [`WebSocket::subprotocol`](crate::WebSocket::subprotocol).
+    #[doc(alias = "selected_subprotocol")]
     pub fn subprotocol(&self) -> Option<&'a str> {
         self.subprotocol
     }
 
-    /// The body, empty if there was none.
+    /// The body, chunks put together; empty if there was none. `body_bytes_max` at most.
     pub fn body(&self) -> &'a [u8] {
         self.body
     }
@@ -117,7 +124,9 @@ impl<'a> Request<'a> {
         serde_json::from_slice(self.body)
     }
 
-    /// The first field of that name in an urlencoded form body, decoded.
+    /// The first field of that name in an urlencoded form body, decoded, whatever the `Content-Type`.
+    /// `None` also if the body is no UTF-8. Multipart bodies are not read.
+    #[doc(alias = "get_body_argument")]
     pub fn form(&self, name: &str) -> Option<String> {
         let body = std::str::from_utf8(self.body).ok()?;
         url::first(body, name).map(Cow::into_owned)

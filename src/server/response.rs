@@ -80,7 +80,8 @@ impl<'a> Response<'a> {
         response.content_type(content_type)
     }
 
-    /// 302 to another address.
+    /// 302 to another address (RFC 9110, 15.4.3); [`status`](Self::status) makes it another one.
+    #[doc(alias = "RedirectHandler")]
     pub fn redirect(location: &str) -> Self {
         Self::new(302).header("Location", location)
     }
@@ -110,7 +111,7 @@ impl<'a> Response<'a> {
         self
     }
 
-    /// Sets `Content-Type`.
+    /// Sets `Content-Type`. One with a character that may not stand there makes the answer a 500.
     pub fn content_type(mut self, content_type: impl Into<Cow<'a, str>>) -> Self {
         let content_type = content_type.into();
         match check_field("Content-Type", &content_type) {
@@ -121,7 +122,9 @@ impl<'a> Response<'a> {
     }
 
     /// Adds a header. `Content-Length`, `Transfer-Encoding`, `Connection` and `Date` are the
-    /// server's own and are refused.
+    /// server's own and are refused; see [`check`](Self::check).
+    #[doc(alias = "set_header")]
+    #[doc(alias = "add_header")]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Err(error) = push_field(&mut self.headers, name, value) {
             self.wrong = Some(error);
@@ -129,7 +132,8 @@ impl<'a> Response<'a> {
         self
     }
 
-    /// Adds a `Set-Cookie`.
+    /// Adds a `Set-Cookie` (RFC 6265, 4.1). A cookie with a part that could be read as something else makes
+    /// the answer a 500.
     pub fn set_cookie(self, cookie: &SetCookie<'_>) -> Self {
         match cookie.to_value() {
             Ok(value) => self.header("Set-Cookie", &value),
@@ -140,7 +144,7 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// Closes the connection after this answer.
+    /// Closes the connection after this answer: `Connection: close`.
     pub fn close(mut self) -> Self {
         self.close = true;
         self
@@ -194,7 +198,8 @@ pub struct Reply<'a, S: 'static> {
 }
 
 impl<'a, S: 'static> Reply<'a, S> {
-    /// Answers.
+    /// Answers. To HEAD, and with 204 and 304, the body is not written.
+    #[doc(alias = "finish")]
     pub fn send(mut self, response: Response<'_>) {
         self.open = false;
         self.shared
@@ -204,7 +209,8 @@ impl<'a, S: 'static> Reply<'a, S> {
     }
 
     /// Puts the answer off: it can be given from a timer or another thread. After
-    /// `answer_timeout` the client has been told 503.
+    /// `answer_timeout` (default: 60 s) the client is told 503. Its later requests wait meanwhile.
+    #[doc(alias = "asynchronous")]
     pub fn later(mut self) -> Later<S> {
         self.open = false;
         let remote = Some(self.shared.remote.clone());
@@ -299,7 +305,10 @@ pub struct Streaming<S: 'static> {
 }
 
 impl<S: 'static> Streaming<S> {
-    /// Writes a piece. `Full`: the client is slow. `Gone`: it has gone.
+    /// Writes a piece; never waits. `Full`: it was queued, but more than `write_high_bytes` wait, so please
+    /// try again later. `Gone`: the client has gone, or it was cut because `write_max_bytes` waited.
+    /// There is no time-out but `write_timeout` for who takes nothing.
+    #[doc(alias = "flush")]
     pub fn write(&self, io: &AppIo<'_, S>, bytes: &[u8]) -> Sent {
         let mut engine = io.shared().engine.borrow_mut();
         match engine.conns.stream(self.conn, self.serial, bytes) {
@@ -314,7 +323,8 @@ impl<S: 'static> Streaming<S> {
         }
     }
 
-    /// Ends the body.
+    /// Ends the body. The connection goes on with its next request, if it is kept.
+    #[doc(alias = "finish")]
     pub fn end(mut self, io: &AppIo<'_, S>) {
         self.remote = None;
         io.shared()
