@@ -24,7 +24,8 @@ use std::time::Duration;
 pub struct Cors {
     /// Which origins. Default: [`Origins::Same`], which adds nothing.
     pub origins: Origins,
-    /// Whether cookies may come along. The origin is echoed then, never `*`. Default: false.
+    /// Whether cookies may come along. The origin is echoed then, never `*`: with [`Origins::Any`] every
+    /// page of the world can act as your users. Default: false.
     pub credentials: bool,
     /// What a preflight allows. Default: GET, HEAD and POST.
     pub methods: Vec<String>,
@@ -32,7 +33,8 @@ pub struct Cors {
     pub headers: Vec<String>,
     /// Headers of the answer that the page may read. Default: none beyond the standard's.
     pub exposed: Vec<String>,
-    /// How long a browser may keep the answer to a preflight. Zero: not said. Default: 0.
+    /// How long a browser may keep the answer to a preflight, in whole seconds. Zero: not said.
+    /// Default: 0.
     pub max_age: Duration,
 }
 

@@ -15,8 +15,16 @@ use std::time::{Duration, SystemTime};
 ///
 /// A pattern for it ends with `*path`, which names the file. Files are read a piece at a time while
 /// the client takes them, so their size does not matter. `Etag` is made of length and time of
-/// change; one `Range` is honoured. Nothing outside the folder is reachable, by `..` or by a
-/// symbolic link.
+/// change; one `Range` is honoured (RFC 9110, 14), several get the whole file. Nothing outside the
+/// folder is reachable, by `..` or by a symbolic link. What is not there, or no plain file, is 404.
+///
+/// Reading is blocking: let the folder be on a local disk.
+///
+/// ```
+/// use dustdevil::{Files, Routes};
+///
+/// let routes = Routes::<()>::new().files("/static/*path", Files::folder("public"));
+/// ```
 #[derive(Clone, Debug)]
 #[doc(alias = "StaticFileHandler")]
 pub struct Files {
@@ -55,15 +63,16 @@ impl Files {
         self
     }
 
-    /// Lets clients keep files that long without asking (`Cache-Control: max-age`). Not said by
-    /// default.
+    /// Lets clients and caches keep files that long without asking (`Cache-Control: public, max-age`), in
+    /// whole seconds. Not said by default.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
-    /// The answer to a GET or HEAD; for handlers that serve a file themselves.
+    /// The answer to a GET or HEAD: 200, 206, 304, 404 or 416; 500 if the file cannot be read. For handlers
+    /// that serve a file themselves. The last parameter of the route's pattern names it.
     pub fn respond(&self, req: &Request<'_>) -> Response<'static> {
         let path = if self.single {
             Some(self.root.clone())
