@@ -146,7 +146,7 @@ impl<S: 'static> SocketServer<S> {
         self
     }
 
-    /// Sets the settings.
+    /// Sets the settings, in place of the defaults; [`bind`](Self::bind) checks them.
     #[must_use]
     pub fn settings(self, settings: Settings) -> Self {
         self.build(|building| building.settings = settings)
@@ -177,7 +177,7 @@ impl<S: 'static> SocketServer<S> {
         self.routes(Routes::new().websocket(pattern, router, settings))
     }
 
-    /// Answers GET (and HEAD) at a path.
+    /// Answers GET (and HEAD) at a path; see [`Route`].
     #[must_use]
     pub fn get(
         self,
@@ -187,7 +187,7 @@ impl<S: 'static> SocketServer<S> {
         self.route(Route::get(pattern, handler))
     }
 
-    /// Answers POST at a path.
+    /// Answers POST at a path; see [`Route`].
     #[must_use]
     pub fn post(
         self,
@@ -197,7 +197,7 @@ impl<S: 'static> SocketServer<S> {
         self.route(Route::post(pattern, handler))
     }
 
-    /// Serves a page at a path.
+    /// Serves a page at a path, as `text/html; charset=utf-8`.
     #[must_use]
     pub fn page(self, pattern: &str, html: &'static str) -> Self {
         self.get(pattern, move |_, _, reply| {
@@ -205,14 +205,16 @@ impl<S: 'static> SocketServer<S> {
         })
     }
 
-    /// Serves files; the pattern ends with `*path`.
+    /// Serves files; the pattern ends with `*path`. See [`Files`].
+    #[doc(alias = "StaticFileHandler")]
     #[must_use]
     pub fn files(self, pattern: &str, files: Files) -> Self {
         self.routes(Routes::new().files(pattern, files))
     }
 
     /// Believes `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Real-IP` of
-    /// these peers: addresses, or networks like `10.0.0.0/8`. Nobody is believed by default.
+    /// these peers: addresses, or networks like `10.0.0.0/8`. Nobody is believed by default, but for the
+    /// peer of a Unix socket, which can only be of this machine.
     ///
     /// # Errors
     ///
@@ -229,12 +231,15 @@ impl<S: 'static> SocketServer<S> {
 
     // ---- binding ----------------------------------------------------------------------------
 
-    /// Listens on an address, or on each that a host name stands for; port 0 takes a free one.
+    /// Listens on an address, or on each that a host name stands for; port 0 takes a free one, which
+    /// [`local_addrs`](Self::local_addrs) tells. It may be called several times. Connections are
+    /// accepted by the kernel from now on, and served once the server runs.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] for a setting out of its range, [`Error::Route`] for a bad pattern,
     /// [`Error::Io`] if an address cannot be listened on.
+    #[doc(alias = "listen")]
     pub fn bind(self, address: impl ToSocketAddrs) -> Result<Self, Error> {
         self.bind_all(address, 0)
     }
@@ -255,7 +260,7 @@ impl<S: 'static> SocketServer<S> {
     }
 
     /// Listens on a Unix socket. A stale socket file is removed; only this user may connect
-    /// (mode 0600).
+    /// (mode 0600). Its routes are those of [`bind`](Self::bind).
     ///
     /// # Errors
     ///
@@ -269,7 +274,9 @@ impl<S: 'static> SocketServer<S> {
         Ok(self)
     }
 
-    /// Takes over a listener that somebody else has bound.
+    /// Takes over a listener that somebody else has bound, as a service manager does. Its routes are those
+    /// of [`bind`](Self::bind).
+    #[doc(alias = "add_socket")]
     ///
     /// # Errors
     ///
@@ -446,7 +453,8 @@ impl<S: 'static> SocketServer<S> {
         Ok(())
     }
 
-    /// When something is due that no descriptor will announce.
+    /// When something is due that no descriptor will announce, on the loop's clock. `None`: nothing, as
+    /// things stand. For a server that lives in somebody else's loop, with [`as_fd`](AsFd::as_fd).
     pub fn next_deadline(&self) -> Option<Instant> {
         self.io.next_deadline()
     }
@@ -478,7 +486,8 @@ impl<S: 'static> SocketServer<S> {
         Ok(answer)
     }
 
-    /// Runs `f` again and again, as long as it answers [`Keep::Going`].
+    /// Runs `f` again and again, as long as it answers [`Keep::Going`], for the first time after one period.
+    #[doc(alias = "PeriodicCallback")]
     ///
     /// # Errors
     ///
@@ -513,7 +522,8 @@ impl<S: 'static> SocketServer<S> {
         }
     }
 
-    /// Drains on SIGTERM and SIGINT, with `drain_timeout`; a second signal cuts at once.
+    /// Drains on SIGTERM and SIGINT, with `drain_timeout` (default: 5 s); a second signal cuts at once.
+    /// Feature `signals`.
     ///
     /// # Errors
     ///
