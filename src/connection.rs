@@ -274,8 +274,9 @@ impl Reject {
         reject
     }
 
-    /// Adds a header to the refusal, where it has a status. One that is not allowed is left out and
-    /// logged; `Content-Length`, `Transfer-Encoding`, `Connection` and `Date` are the server's own.
+    /// Adds a header to the refusal; before a close frame it goes with the 101. One that is not allowed is
+    /// left out and logged; `Content-Length`, `Transfer-Encoding`, `Connection` and `Date` are the
+    /// server's own, `Upgrade` and `Sec-WebSocket-…` the protocol's.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));

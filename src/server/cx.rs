@@ -84,8 +84,7 @@ impl<'a, C: Connection> Io<'a, C> {
     /// order. What is sent to oneself while one's own input is handled is written right after it, what
     /// others send at the end of the turn.
     ///
-    /// See [`Sent`] for what a slow client means. In `on_open`, before the answer to the handshake,
-    /// `Full` means that this message was not kept: `write_max_bytes` wait already.
+    /// See [`Sent`] for what a slow client means.
     #[doc(alias = "write_message")]
     pub fn send(&self, message: impl IntoMessage) -> Sent {
         self.app.with_message(&message, |shared, message| {
@@ -240,7 +239,7 @@ impl<'a, C: Connection> Io<'a, C> {
     }
 
     /// In `on_open`: adds a header to the answer of the handshake. False: it is too late, or the
-    /// name or value is not allowed.
+    /// name or value is not allowed; `Upgrade`, `Connection` and `Sec-WebSocket-…` are the protocol's.
     pub fn set_header(&self, name: &str, value: &str) -> bool {
         !is_own_field(name)
             && self.opening(|opening| push_field(&mut opening.headers, name, value).is_ok())
