@@ -1,5 +1,8 @@
 //! What the manual says, held against the library: the tables of limits, and the dialogues.
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
 
 use dustdevil::{
     Connection, Cx, Message, Remote, Router, Settings, SocketServer, WebSocket, WebSocketLimits,
