@@ -267,6 +267,28 @@ settings! {
     }
 }
 
+impl Settings {
+    /// Checks what no field can tell alone: the marks of unwritten bytes have an order.
+    pub(crate) fn check_marks(&self) -> Result<(), ConfigError> {
+        let marks = [
+            (
+                "Settings::write_low_bytes",
+                self.write_low_bytes,
+                self.write_high_bytes,
+            ),
+            (
+                "Settings::write_high_bytes",
+                self.write_high_bytes,
+                self.write_max_bytes,
+            ),
+        ];
+        for (field, mark, above) in marks {
+            check_setting(field, &mark, &(0..=above))?;
+        }
+        Ok(())
+    }
+}
+
 settings! {
     /// Limits and times of a WebSocket route (RFC 6455).
     pub struct WebSocketLimits {
@@ -322,6 +344,20 @@ mod tests {
             error.to_string(),
             "Settings::head_bytes_max is 5, allowed is 128 to 262144"
         );
+    }
+
+    #[test]
+    fn marks_have_an_order() {
+        let settings = Settings {
+            write_high_bytes: 2048,
+            ..Settings::default()
+        };
+        let error = settings.check_marks().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "Settings::write_low_bytes is 65536, allowed is 0 to 2048"
+        );
+        assert_eq!(Settings::default().check_marks(), Ok(()));
     }
 
     #[test]

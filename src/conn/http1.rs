@@ -154,7 +154,7 @@ impl Conns {
             &ResponseHead {
                 status: response.status,
                 date: Some(&self.date),
-                connection: connection_field(terms),
+                connection: connection_field(terms, response.status),
                 length,
                 content_type: response.content_type,
                 extra: response.headers,
@@ -283,8 +283,9 @@ impl Conns {
     }
 }
 
-fn connection_field(terms: Terms) -> Connection {
+fn connection_field(terms: Terms, status: u16) -> Connection {
     match (terms.keep_alive, terms.http10) {
+        (false, _) if status == 426 => Connection::UpgradeClose,
         (false, _) => Connection::Close,
         (true, true) => Connection::KeepAlive,
         (true, false) => Connection::Open,

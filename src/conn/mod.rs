@@ -252,7 +252,7 @@ impl Conn {
     }
 
     pub(crate) fn ip(&self) -> Option<IpAddr> {
-        self.peer.map(|peer| peer.ip())
+        self.peer.map(|peer| peer.ip().to_canonical())
     }
 
     /// Goes over to closing: what waits is written, and from then on the conn ends within `linger`.

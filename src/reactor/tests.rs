@@ -338,17 +338,21 @@ fn periodic_callback() {
 fn posts_from_another_thread() {
     let mut io = Io::new().unwrap();
     let handle = io.handle();
+    let (runs, running) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
+        // A stop before the loop runs would make it return at once.
+        running.recv().unwrap();
         for n in 0..1_000 {
             handle.add_callback(n).unwrap();
         }
         handle.stop();
     });
     let mut seen = Vec::new();
-    io.run(|_, event| {
-        if let Event::Callback(n) = event {
-            seen.push(n);
-        }
+    io.add_callback(1_000);
+    io.run(|_, event| match event {
+        Event::Callback(n) if (0..1_000).contains(&n) => seen.push(n),
+        Event::Callback(_) => runs.send(()).unwrap(),
+        _ => {}
     })
     .unwrap();
     thread.join().unwrap();

@@ -56,7 +56,7 @@ impl<S: 'static> Core<S> {
         let now = io.now();
         let peer = address(&peer);
         let site = self.listeners[index as usize].site as u32;
-        let full = self.is_full(peer.map(|peer| peer.ip()));
+        let full = self.is_full(peer.map(|peer| peer.ip().to_canonical()));
         let conns = &mut self.engine().conns;
         conns.stats.accepted += 1;
         let handler = {
@@ -92,7 +92,7 @@ impl<S: 'static> Core<S> {
         });
         if let Some(peer) = peer {
             if self.settings.connections_per_ip_max > 0 {
-                *self.per_ip.entry(peer.ip()).or_default() += 1;
+                *self.per_ip.entry(peer.ip().to_canonical()).or_default() += 1;
             }
         }
         match full {

@@ -38,6 +38,8 @@ pub(crate) struct Core<S: 'static> {
     pub(crate) table: Rc<Table<S>>,
     /// The limits of each mount, by its number.
     pub(crate) limits: Vec<Limits>,
+    /// The class of each router, by its number.
+    names: Vec<&'static str>,
     pub(crate) trusted: Rc<Proxies>,
     pub(crate) listeners: Vec<super::accept::Listening>,
     pub(crate) sources: Arena<Option<SourceHandler<S>>, SourceTag>,
@@ -70,6 +72,7 @@ impl<S: 'static> Core<S> {
             settings,
             table: Rc::new(Table::new()),
             limits: Vec::new(),
+            names: Vec::new(),
             trusted,
             listeners: Vec::new(),
             sources: Arena::new(),
@@ -92,7 +95,9 @@ impl<S: 'static> Core<S> {
         }
         for mount in &routes.mounts {
             mount.settings.limits.check()?;
-            self.shared.remote.add_router(mount.router.id);
+            if self.shared.remote.add_router(mount.router.id) {
+                self.names.push(mount.router.name);
+            }
         }
         // Requests hold the table only while they are handled, so between turns nobody does.
         let table = Rc::get_mut(&mut self.table)
@@ -598,7 +603,7 @@ impl<S: 'static> Core<S> {
         let result = catch_unwind(AssertUnwindSafe(|| {
             f(&mut *object, At { shared, state, id })
         }));
-        self.watch(io, what);
+        self.watch(io, what, Some(id));
         if let Some(entry) = self.engine().connections.get_mut(id.0) {
             entry.object = Some(object);
         }
@@ -626,7 +631,7 @@ impl<S: 'static> Core<S> {
         f: impl FnOnce(&mut App<'_, S>) -> R,
     ) -> Option<R> {
         let answer = self.guarded(what, f);
-        self.watch(io, what);
+        self.watch(io, what, None);
         answer
     }
 
@@ -661,11 +666,16 @@ impl<S: 'static> Core<S> {
 
     /// Says so when something has held the loop for long: since the turn began, or since the last
     /// call of this.
-    pub(crate) fn watch(&mut self, io: &IoLoop<Msg>, what: &str) {
+    pub(crate) fn watch(&mut self, io: &IoLoop<Msg>, what: &str, whose: Option<ConnectionId>) {
         let now = io.fresh_now();
         let took = now - std::mem::replace(&mut self.mark, now);
         if took >= self.settings.slow_callback {
-            log::warn!("{what} held the loop for {took:?}");
+            let router = whose.and_then(|id| self.engine().router_of(id));
+            let class = router.and_then(|router| self.names.get(router as usize));
+            log::warn!(
+                "{} {what} held the loop for {took:?}",
+                class.unwrap_or(&"server:")
+            );
             self.engine().conns.stats.slow_callbacks += 1;
         }
     }

@@ -261,13 +261,12 @@ impl<'a, C: Connection> Io<'a, C> {
     }
 
     /// The request of the handshake, if the router keeps it
-    /// ([`Router::keep_request`](crate::Router::keep_request)). Its head is there; what the route found
-    /// in the path and the chosen subprotocol are not.
+    /// ([`Router::keep_request`](crate::Router::keep_request)).
     pub fn request<R>(&self, f: impl FnOnce(&Request<'_>) -> R) -> Option<R> {
         let kept = {
             let engine = self.app.shared.engine.borrow();
             let entry = engine.connections.get(self.id.0)?;
-            let head = entry.rare.as_ref()?.head.clone()?;
+            let head = entry.rare.as_ref()?.kept.clone()?;
             let peer = engine
                 .conns
                 .arena
@@ -275,7 +274,7 @@ impl<'a, C: Connection> Io<'a, C> {
                 .and_then(|conn| conn.peer);
             (head, peer, Rc::clone(&engine.trusted))
         };
-        Request::from_kept(&kept.0, kept.1, |ip| kept.2.contains(ip), f)
+        kept.0.lend(kept.1, |ip| kept.2.contains(ip), f)
     }
 
     /// The address of the other end of the TCP connection, which may be a proxy's: what the

@@ -8,6 +8,7 @@
 use super::object::{ConnectionJob, Object};
 use super::proxies::Proxies;
 use super::remote::Remote;
+use super::request::Kept;
 use super::response::Response;
 use crate::config::Settings;
 use crate::conn::{ConnKey, Conns, Frame, Protocol, Queued};
@@ -88,14 +89,14 @@ pub(crate) enum Life {
 pub(crate) struct Rare {
     timers: Vec<TimerId>,
     pub(crate) inbox: VecDeque<(Kind, Box<[u8]>)>,
-    pub(crate) head: Option<Rc<[u8]>>,
+    pub(crate) kept: Option<Rc<Kept>>,
     pub(crate) opening: Option<Opening>,
 }
 
 impl Rare {
-    pub(crate) fn opening(opening: Opening, head: Option<Rc<[u8]>>) -> Self {
+    pub(crate) fn opening(opening: Opening, kept: Option<Rc<Kept>>) -> Self {
         Self {
-            head,
+            kept,
             opening: Some(opening),
             ..Self::default()
         }
@@ -237,7 +238,7 @@ impl<S: 'static> Engine<S> {
         self.rosters[router].push(id);
         if let Some(rare) = &mut entry.rare {
             rare.opening = None;
-            if rare.head.is_none() && rare.timers.is_empty() && rare.inbox.is_empty() {
+            if rare.kept.is_none() && rare.timers.is_empty() && rare.inbox.is_empty() {
                 entry.rare = None;
             }
         }

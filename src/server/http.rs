@@ -45,6 +45,7 @@ impl<S: 'static> Core<S> {
                 return false;
             }
             let left = input.len();
+            let chunks = http.reader.chunks();
             let outcome = if http.reader.is_reading_body() {
                 match http.reader.poll_body(input, now) {
                     Ok(None) => Ok(()),
@@ -66,12 +67,16 @@ impl<S: 'static> Core<S> {
                 self.refuse(io, key, error);
                 return true;
             }
-            *work += (left - input.len()).max(REQUEST_WORK);
+            let chunks = match self.conn(key).map(|conn| &conn.protocol) {
+                Some(Protocol::Http(http)) => http.reader.chunks().saturating_sub(chunks) as usize,
+                _ => 0,
+            };
+            *work += (left - input.len()).max(REQUEST_WORK * chunks.max(1));
             if self.engine().has_follow_up() {
                 self.follow_up(io);
             }
             if input.is_empty() {
-                self.watch(io, "a handler");
+                self.watch(io, "a handler", None);
                 return true;
             }
         }
@@ -297,5 +302,5 @@ impl<S: 'static> Core<S> {
     }
 }
 
-/// The least a request counts for in the budget of a turn.
+/// The least a request or a chunk counts for in the budget of a turn (rule C5).
 const REQUEST_WORK: usize = 1024;

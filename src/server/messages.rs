@@ -26,7 +26,7 @@ impl<S: 'static> Core<S> {
         let budget = self.settings.work_per_turn_bytes;
         let mut control = std::mem::take(&mut self.control);
         let mut out: Option<(ConnectionId, Box<dyn Object<S>>)> = None;
-        let mut count = 0_u64;
+        let (mut count, mut last) = (0_u64, None);
         let go_on = loop {
             let conns = &mut self.shared.engine.get_mut().conns;
             let Some(conn) = conns.arena.get_mut(key) else {
@@ -63,6 +63,7 @@ impl<S: 'static> Core<S> {
                         continue;
                     }
                     count += 1;
+                    last = Some(id);
                     let message = Message {
                         kind,
                         bytes: &payload,
@@ -75,6 +76,10 @@ impl<S: 'static> Core<S> {
                 }
                 other => other,
             };
+            let own_pong = match &event {
+                Ok(Some(Event::Pong { payload })) => ws.machine.is_answer(payload),
+                _ => false,
+            };
             if !control.is_empty() {
                 conn.out.append(&control, &mut conns.pool);
                 conns.queued += control.len();
@@ -84,7 +89,7 @@ impl<S: 'static> Core<S> {
             match event {
                 Ok(None) => break true,
                 Ok(Some(Event::Pong { payload })) => {
-                    if let Some(id) = id {
+                    if let Some(id) = id.filter(|_| !own_pong) {
                         self.call(io, id, "on_pong", |object, at| object.pong(at, &payload));
                         self.follow_up(io);
                     }
@@ -115,7 +120,7 @@ impl<S: 'static> Core<S> {
         self.control = control;
         if count > 0 {
             self.engine().conns.stats.messages_in += count;
-            self.watch(io, "on_message");
+            self.watch(io, "on_message", last);
         }
         go_on
     }

@@ -345,6 +345,7 @@ impl<S: 'static> SocketServer<S> {
                 proxies,
             } = *building;
             settings.check()?;
+            settings.check_marks()?;
             let settings = Rc::new(settings);
             let handle: LoopHandle<Msg> = self.io.handle();
             let remote = Remote::new(handle, settings.remote_queue_max);

@@ -162,11 +162,11 @@ impl<S: 'static> Remote<S> {
             .unwrap_or(u32::MAX)
     }
 
-    /// Numbers a router; mounted twice, it has one number.
-    pub(crate) fn add_router(&self, id: RouterId) {
+    /// Numbers a router; mounted twice, it has one number. Answers whether it is new.
+    pub(crate) fn add_router(&self, id: RouterId) -> bool {
         let mut routers = lock(&self.queue.routers);
         let next = routers.len() as u32;
-        routers.entry(id).or_insert(next);
+        *routers.entry(id).or_insert(next) == next
     }
 }
 

@@ -132,24 +132,51 @@ impl<'a> Request<'a> {
         url::first(body, name).map(Cow::into_owned)
     }
 
-    /// Lends the request whose raw head was kept.
-    pub(crate) fn from_kept<R>(
-        raw: &[u8],
+    /// What has to be kept to show the request later.
+    pub(crate) fn keep(&self, raw: &[u8]) -> Kept {
+        Kept {
+            raw: raw.into(),
+            params: self
+                .params
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            subprotocol: self.subprotocol.map(str::to_owned),
+        }
+    }
+}
+
+/// A request that is kept beyond its handshake: its raw head, and what was found out about it.
+pub(crate) struct Kept {
+    raw: Box<[u8]>,
+    params: Box<[(Box<str>, Box<str>)]>,
+    subprotocol: Option<String>,
+}
+
+impl Kept {
+    /// Lends the request again.
+    pub(crate) fn lend<R>(
+        &self,
         peer: Option<SocketAddr>,
         trusted: impl Fn(IpAddr) -> bool,
         f: impl FnOnce(&Request<'_>) -> R,
     ) -> Option<R> {
         let mut slots = head::slots();
-        let head = Head::parse(raw, &mut slots).ok()?;
+        let head = Head::parse(&self.raw, &mut slots).ok()?;
         let client = client(&head, peer, trusted);
-        let params = Params::default();
+        let params = self
+            .params
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        let subprotocol = self.subprotocol.as_deref();
         Some(f(&Request {
             head,
             body: &[],
             params,
             peer,
             client,
-            subprotocol: None,
+            subprotocol,
         }))
     }
 }

@@ -90,7 +90,7 @@ impl<S: 'static> Core<S> {
         let Some(object) = self.guard(router.name, || (router.make)(&req)) else {
             return self.refuse_with(key, 500, "", b"");
         };
-        let kept = router.keep_request.then(|| Rc::from(raw));
+        let kept = router.keep_request.then(|| Rc::new(req.keep(raw)));
         let rare = Rare::opening(Opening::new(shake, protocol.clone(), mount), kept);
         let id = self.engine().begin(index, key, rare);
         if let Some(entry) = self.engine().connections.get_mut(id.0) {
@@ -127,7 +127,12 @@ impl<S: 'static> Core<S> {
     fn refuse_handshake(&mut self, key: ConnKey, refusal: &Refusal) {
         self.engine().conns.stats.handshakes_refused += 1;
         let mut lines = Vec::new();
-        for (name, value) in refusal.headers {
+        // The server writes `Connection` itself.
+        for (name, value) in refusal
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != "Connection")
+        {
             lines.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
         self.refuse_with(key, refusal.status, refusal.text, &lines);
@@ -210,6 +215,8 @@ impl<S: 'static> Core<S> {
         conns.queued += head.len();
         conns.stats.websockets_open += 1;
         conn.was_websocket = true;
+        // The timer was armed for the request, and its deadline says nothing about what follows.
+        let timer = conn.timer.take();
         conn.full |= head.len() > conns.settings.write_high_bytes;
         conn.protocol = Protocol::WebSocket(WebSocket {
             machine: Machine::new(now),
@@ -218,6 +225,9 @@ impl<S: 'static> Core<S> {
             ages,
         });
         conns.mark_dirty(key);
+        if let Some((_, timeout)) = timer {
+            io.remove_timeout(timeout);
+        }
         self.resume_after_upgrade(io, key);
     }
 

@@ -131,6 +131,17 @@ pub struct Params<'a> {
     found: Vec<(&'a str, Cow<'a, str>)>,
 }
 
+impl<'a> FromIterator<(&'a str, &'a str)> for Params<'a> {
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(pairs: I) -> Self {
+        let found = pairs
+            .into_iter()
+            .map(|(name, value)| (name, Cow::Borrowed(value)));
+        Self {
+            found: found.collect(),
+        }
+    }
+}
+
 impl Params<'_> {
     /// The value of a parameter.
     pub fn find(&self, name: &str) -> Option<&str> {

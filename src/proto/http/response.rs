@@ -40,6 +40,8 @@ impl std::error::Error for HeaderError {}
 pub enum Connection {
     /// It stays open, which goes without saying in HTTP/1.1.
     Open,
+    /// It closes, and the client is told to come back with an upgrade (RFC 9110, 7.8).
+    UpgradeClose,
     /// It stays open, and an HTTP/1.0 client is told so.
     KeepAlive,
     /// It will be closed.
@@ -139,6 +141,7 @@ pub fn write_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     let until_close = has_body && head.length == BodyLength::UntilClose;
     match head.connection {
         Connection::Close => out.extend_from_slice(b"Connection: close\r\n"),
+        Connection::UpgradeClose => out.extend_from_slice(b"Connection: Upgrade, close\r\n"),
         _ if until_close => out.extend_from_slice(b"Connection: close\r\n"),
         Connection::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
         Connection::Open => {}

@@ -62,17 +62,6 @@ pub struct Refusal {
     pub headers: &'static [(&'static str, &'static str)],
 }
 
-/// The origin a request names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OriginField<'a> {
-    /// No origin: not a browser.
-    None,
-    /// One origin, or `null`.
-    One(&'a str),
-    /// Several fields, several origins in one, or bytes that no origin has: never the same site.
-    Several,
-}
-
 /// The subprotocols a client offers, in its order of preference.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Protocols<'a>(Vec<&'a str>);
@@ -127,28 +116,6 @@ pub fn check(
         version,
         accept: accept_key(key),
     })
-}
-
-/// The origin of a request: `Origin`, or for versions 7 and 8 `Sec-WebSocket-Origin` if there is one.
-pub fn origin<'a>(request: &Request<'a>, version: u8) -> OriginField<'a> {
-    let mut values = fields(request, "Sec-WebSocket-Origin");
-    let mut first = values.next().filter(|_| version != 13);
-    if first.is_none() {
-        values = fields(request, "Origin");
-        first = values.next();
-    }
-    let Some(value) = first else {
-        return OriginField::None;
-    };
-    match std::str::from_utf8(value) {
-        Ok(one)
-            if values.next().is_none()
-                && one.bytes().all(|b| b.is_ascii_graphic() && b != b',') =>
-        {
-            OriginField::One(one)
-        }
-        _ => OriginField::Several,
-    }
 }
 
 /// Checks the offers, W9 and the grammar of W10, and answers the subprotocols.
@@ -666,32 +633,5 @@ mod tests {
         with(&[("Sec-WebSocket-Protocol", &many)], |r| {
             assert_eq!(protocols(&r).unwrap().as_slice().len(), 100_000);
         });
-    }
-
-    #[test]
-    fn origins() {
-        use OriginField::{None, One, Several};
-        const S: &str = "Sec-WebSocket-Origin";
-        #[rustfmt::skip]
-        let cases: &[(Fields<'_>, u8, OriginField<'_>)] = &[
-            (&[],                                         13, None),
-            (&[("Origin", "http://a")],                   13, One("http://a")),
-            (&[("origin", "null")],                       13, One("null")),
-            (&[("Origin", "http://a"), ("Origin", "http://a")], 13, Several),
-            (&[("Origin", "http://a http://b")],          13, Several),
-            (&[("Origin", "http://a, http://b")],         13, Several),
-            (&[("Origin", "http://é")],                   13, Several),
-            (&[(S, "http://a")],                          13, None),
-            (&[(S, "http://a"), ("Origin", "http://b")],  13, One("http://b")),
-            (&[(S, "http://a"), ("Origin", "http://b")],  8,  One("http://a")),
-            (&[(S, "http://a"), (S, "http://b")],         7,  Several),
-            (&[("Origin", "http://b")],                   7,  One("http://b")),
-            (&[],                                         8,  None),
-        ];
-        for &(fields, version, want) in cases {
-            with(fields, |request| {
-                assert_eq!(origin(&request, version), want, "{fields:?}, {version}");
-            });
-        }
     }
 }

@@ -279,6 +279,14 @@ impl Machine {
         may
     }
 
+    /// Whether a pong answers a ping that the machine sent by itself.
+    pub fn is_answer(&self, pong: &[u8]) -> bool {
+        match <[u8; 8]>::try_from(pong) {
+            Ok(bytes) => (1..=self.pings).contains(&u64::from_be_bytes(bytes)),
+            Err(_) => false,
+        }
+    }
+
     /// Begins the closing handshake: `code`, or 1000, and as much of `reason` as fits.
     ///
     /// `false`, and nothing is sent: the connection is closing or closed already, or the code is one
