@@ -178,7 +178,11 @@ impl<S: 'static> Core<S> {
             self.follow_up(io);
             std::mem::swap(&mut dirty, &mut self.engine().conns.dirty);
         }
-        self.engine().conns.dirty = dirty;
+        // Both are empty; the one that has grown is kept.
+        let kept = &mut self.engine().conns.dirty;
+        if kept.capacity() < dirty.capacity() {
+            *kept = dirty;
+        }
     }
 
     /// All buffers together are nearly over their limit: the largest holders are closed.
