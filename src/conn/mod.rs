@@ -107,9 +107,9 @@ impl Conn {
             Protocol::Closing(_) => true,
             Protocol::Http(http) => http.wants_input(self, settings),
             // Once we have closed, the peer's close frame is all that counts, and makes no output.
+            // Between the two marks of the output it is as it was: `full` remembers.
             Protocol::WebSocket(ws) => {
-                ws.machine.state() != State::Open
-                    || (!self.held && self.out.len() < settings.write_high_bytes)
+                ws.machine.state() != State::Open || !(self.held || self.full)
             }
         }
     }

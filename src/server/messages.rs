@@ -35,6 +35,7 @@ impl<S: 'static> Core<S> {
             let Protocol::WebSocket(ws) = &mut conn.protocol else {
                 break true;
             };
+            // The same rule as in `Conn::wants_input`, or `read` would go round in a circle.
             let open = ws.machine.state() == State::Open;
             if *work >= budget || (open && (conn.held || conn.full)) {
                 break false;
