@@ -228,14 +228,17 @@ impl Conn {
     }
 
     /// While we do not read, the peer cannot show that it lives: its deadlines stand still.
-    pub(crate) fn pause_or_resume(&mut self, now: Instant, settings: &Settings) {
+    /// True: they go on, and may be earlier than what was armed meanwhile.
+    pub(crate) fn pause_or_resume(&mut self, now: Instant, settings: &Settings) -> bool {
         let reading = self.wants_input(settings);
-        if let Protocol::WebSocket(ws) = &mut self.protocol {
-            match reading {
-                true => ws.machine.resume(now),
-                false => ws.machine.pause(),
-            }
+        let Protocol::WebSocket(ws) = &mut self.protocol else {
+            return false;
+        };
+        if !reading {
+            ws.machine.pause();
+            return false;
         }
+        ws.machine.resume(now)
     }
 
     /// Keeps input for later.

@@ -403,7 +403,7 @@ impl<S: 'static> Core<S> {
             self.remove(io, key);
             return;
         }
-        conn.pause_or_resume(now, settings);
+        let resumed = conn.pause_or_resume(now, settings);
         // Reading had stopped; if it may go on, it does so in the next turn.
         if !current
             && ((conn.readable && conn.wants_input(settings))
@@ -411,7 +411,10 @@ impl<S: 'static> Core<S> {
         {
             io.again(conn.handler, Readiness::READABLE);
         }
-        self.arm(io, key);
+        match resumed {
+            true => self.arm_anew(io, key),
+            false => self.arm(io, key),
+        }
     }
 
     /// Writes what waits, and further pieces of a file within the budget of a turn.
@@ -443,9 +446,16 @@ impl<S: 'static> Core<S> {
         let Some(conn) = engine.conns.arena.get_mut(key) else {
             return;
         };
-        if conn.timer.is_some() && conn.only_postpones() {
-            return;
+        if conn.timer.is_none() || !conn.only_postpones() {
+            self.arm_anew(io, key);
         }
+    }
+
+    fn arm_anew(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) {
+        let engine = self.shared.engine.get_mut();
+        let Some(conn) = engine.conns.arena.get_mut(key) else {
+            return;
+        };
         let Some(deadline) = conn.deadline(&self.settings, &self.limits) else {
             return;
         };
@@ -780,12 +790,10 @@ impl<S: 'static> Core<S> {
             self.engine().next.push_back(Next::Released(id));
             return;
         }
-        let (now, settings) = (io.now(), Rc::clone(&self.settings));
         if let Some(conn) = self.conn(key) {
             conn.held = false;
-            conn.pause_or_resume(now, &settings);
         }
-        self.arm(io, key);
+        self.settle(io, key);
         self.resume(io, key);
     }
 

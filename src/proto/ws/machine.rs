@@ -251,11 +251,13 @@ impl Machine {
         self.paused = true;
     }
 
-    /// We read the peer again: its silence begins at `now`. Nothing, if it was not paused.
-    pub fn resume(&mut self, now: Instant) {
-        if std::mem::take(&mut self.paused) {
+    /// We read the peer again: its silence begins at `now`. `false`, and nothing: it was not paused.
+    pub fn resume(&mut self, now: Instant) -> bool {
+        let paused = std::mem::take(&mut self.paused);
+        if paused {
             self.heard(now);
         }
+        paused
     }
 
     /// Sends a message; `false`: the connection is closing or closed.
