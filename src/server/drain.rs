@@ -18,9 +18,9 @@ pub(crate) struct Draining {
     begins: Instant,
     deadline: Instant,
     begun: bool,
-    /// Those to be closed, how many in a step, and the step.
+    /// Those to be closed, and how many there were.
     waiting: Vec<ConnectionId>,
-    share: usize,
+    total: usize,
 }
 
 impl<S: 'static> Core<S> {
@@ -37,7 +37,7 @@ impl<S: 'static> Core<S> {
                 deadline: begins + deadline,
                 begun: false,
                 waiting: Vec::new(),
-                share: 1,
+                total: 0,
             });
         }
         self.drain_step(io);
@@ -60,8 +60,14 @@ impl<S: 'static> Core<S> {
             self.begin_drain(io);
         }
         let Some(drain) = &mut self.drain else { return };
-        let share = drain.share.min(drain.waiting.len());
-        let rest = drain.waiting.len() - share;
+        // By the time that has passed, not by the number of steps: a busy loop makes fewer.
+        let window = self.settings.drain_window;
+        let left = window.saturating_sub(now - begins + STEP);
+        let rest = match window.is_zero() {
+            true => 0,
+            false => (drain.total as f64 * left.div_duration_f64(window)) as usize,
+        };
+        let rest = rest.min(drain.waiting.len());
         for id in drain.waiting.split_off(rest) {
             self.engine().close(id, Cause::Shutdown, 1001, "going away");
         }
@@ -100,14 +106,9 @@ impl<S: 'static> Core<S> {
                 Protocol::Closing(_) => {}
             }
         }
-        let window = self.settings.drain_window;
-        let steps = (window.as_millis() / STEP.as_millis()).max(1) as usize;
         if let Some(drain) = &mut self.drain {
             drain.begun = true;
-            drain.share = waiting.len().div_ceil(steps).max(1);
-            if window.is_zero() {
-                drain.share = waiting.len().max(1);
-            }
+            drain.total = waiting.len();
             drain.waiting = waiting;
         }
     }
