@@ -583,7 +583,8 @@ fn an_answer_in_the_socket_counts() {
     rig.clock.advance(secs(21));
     rig.settle();
     assert!(script.closed().is_empty());
-    assert_eq!(script.taken(), ["pong 8"]);
+    // It answered a ping of the server, so the application does not hear of it.
+    assert!(script.taken().is_empty());
 }
 
 /// While we do not read a peer its deadlines stand still, and its silence counts from when we do.
