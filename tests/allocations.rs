@@ -3,6 +3,9 @@
 //! The allocator counts for the whole process, so there is one test in here, and its client works
 //! in buffers made beforehand.
 
+// In a test a failed unwrap is a failed test.
+#![allow(clippy::unwrap_used)]
+
 use dustdevil::{Connection, Cx, Message, Router, SocketServer, WebSocket};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;

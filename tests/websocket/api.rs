@@ -1065,7 +1065,7 @@ fn two_classes_and_a_handler_share_the_state() {
         .route(Route::<World>::post("/say", move |req, app, reply| {
             let told = app.router(id).all().send(req.text().into_owned());
             app.state.push("posted".into());
-            reply.send(dustdevil::Response::text(&told.to_string()));
+            reply.send(dustdevil::Response::text(told.to_string()));
         }));
     let mut rig = Rig::new(World::new(), Settings::default(), routes);
     let mut client = rig.client("/ws");
@@ -1434,8 +1434,10 @@ fn with_app_sends_at_once() {
 
 #[test]
 fn jobs_of_a_remote_are_followed_up_one_by_one() {
-    let mut script = Script::default();
-    script.close = Box::new(|_, cx, _| cx.state.push("on_close".into()));
+    let script = Script {
+        close: Box::new(|_, cx, _| cx.state.push("on_close".into())),
+        ..Script::default()
+    };
     let (mut rig, script) = rig(script);
     let _client = rig.client("/ws");
     let (remote, id) = (rig.server.remote().unwrap(), script.id(0));

@@ -195,7 +195,7 @@ fn limits_of_messages() {
         let mut bytes = Vec::new();
         for (i, size) in sizes.iter().enumerate() {
             let fin = if i + 1 == sizes.len() { 0x80 } else { 0 };
-            bytes.extend(masked(fin | u8::from(i == 0) * 2, &vec![b'x'; *size]));
+            bytes.extend(masked(fin | (u8::from(i == 0) * 2), &vec![b'x'; *size]));
         }
         bytes
     };

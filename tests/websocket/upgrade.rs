@@ -322,9 +322,16 @@ fn headers_and_cookies_on_the_101() {
 /// Each form of [`Reject`]; what was sent is lost, `on_close` does not run.
 #[test]
 fn rejects() {
+    // The refusal; status, some fields and body of the answer.
     type Make = fn() -> Reject;
+    type Case = (
+        Make,
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        &'static str,
+    );
     #[rustfmt::skip]
-    let cases: &[(Make, &str, &[(&str, &str)], &str)] = &[
+    let cases: &[Case] = &[
         (|| Reject::status(401).header("WWW-Authenticate", "Basic").body("who?"), "401", &[("WWW-Authenticate", "Basic")], "who?"),
         (|| Reject::status(599), "599", &[], ""),
         (|| Reject::status(302), "403", &[], ""),
