@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use dustdevil::net::open_files_limit;
-use dustdevil::{Cause, Keep, Sent, Settings, WebSocket, WebSocketLimits};
+use dustdevil::{Cause, Keep, Response, Route, Routes, Sent, Settings, WebSocket, WebSocketLimits};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -592,4 +592,21 @@ fn buffers_max_closes_the_largest_holders() {
     assert_eq!((stats.memory_closes, stats.bytes_queued), (1, 0));
     all[0].send("x");
     assert_eq!(all[0].text(&mut rig), "x");
+}
+
+/// The linger of a closing connection begins when its answer is out, not before.
+#[test]
+fn a_slow_client_gets_the_end_of_its_answer() {
+    let routes = Routes::new().route(Route::<World>::get("/", |_, _, reply| {
+        reply.send(Response::text("x".repeat(16 << 20)));
+    }));
+    let mut rig = Rig::new(World::new(), Settings::default(), routes);
+    let mut client = rig.raw();
+    client.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    rig.settle();
+    rig.pass(secs(20));
+    client.head(&mut rig);
+    assert_eq!(client.rest(&mut rig).len(), 16 << 20);
+    rig.pass(secs(3));
+    assert_eq!(rig.stats().conns_open, 0);
 }
