@@ -442,7 +442,8 @@ fn the_request_is_kept_if_the_router_says_so() {
             message: Box::new(|_, cx, _| {
                 let told = cx.request(|req| {
                     let cookie = req.cookie("c").unwrap_or_default().into_owned();
-                    format!("{} {:?} {cookie}", req.path(), req.query("q"))
+                    let room = req.param("room").map(str::to_owned);
+                    format!("{} {room:?} {:?} {cookie}", req.path(), req.query("q"))
                 });
                 cx.send(told.unwrap_or_else(|| "gone".into()));
             }),
@@ -460,7 +461,7 @@ fn the_request_is_kept_if_the_router_says_so() {
         client.head(&mut rig);
         client.send("?");
         let want = if keep {
-            "/in/a%20b Some(\"1\") d"
+            "/in/a%20b Some(\"a b\") Some(\"1\") d"
         } else {
             "gone"
         };
