@@ -2,6 +2,9 @@
 //! a byte at a time, and every limit just under and just over.
 
 mod accepted;
+mod answers;
+mod files;
 mod limits;
 mod refused;
+mod setup;
 mod support;

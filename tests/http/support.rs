@@ -38,11 +38,15 @@ fn routes() -> Routes<()> {
 
 impl Rig {
     pub(crate) fn new(settings: Settings) -> Self {
+        Self::with(settings, routes())
+    }
+
+    pub(crate) fn with(settings: Settings, routes: Routes<()>) -> Self {
         let (clock, hand) = Clock::manual();
         let server = SocketServer::with_clock((), clock)
             .unwrap()
             .settings(settings)
-            .routes(routes())
+            .routes(routes)
             .bind("127.0.0.1:0")
             .unwrap();
         let addr = server.local_addrs()[0].tcp().unwrap();

@@ -76,7 +76,6 @@ pub enum SameSite {
 
 /// A cookie to be set. Fill in the fields, then [`SetCookie::to_value`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct SetCookie<'a> {
     /// A token.
     pub name: &'a str,
