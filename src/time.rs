@@ -2,6 +2,7 @@
 //!
 //! There is no clock in here: the reactor reads one once a turn and hands the values down, so that a
 //! test can make them up.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
