@@ -33,9 +33,15 @@ pub(crate) fn run(data: &[u8]) {
     };
     let (data, cuts) = cuts::split_cuts(data);
     let whole = read(data, &[], framing, &limits);
-    assert_eq!(whole, read(data, &cuts, framing, &limits), "cut by {cuts:?}");
+    assert_eq!(
+        whole,
+        read(data, &cuts, framing, &limits),
+        "cut by {cuts:?}"
+    );
     assert_eq!(whole, read(data, &[1], framing, &limits), "byte after byte");
-    let Ok(Some((body, used))) = whole else { return };
+    let Ok(Some((body, used))) = whole else {
+        return;
+    };
     assert!(body.len() as u64 <= limits.body_bytes_max);
     if framing == Framing::Chunked {
         assert_eq!(plain_chunks(&data[..used]), Some(body.clone()));

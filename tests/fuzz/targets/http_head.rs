@@ -77,7 +77,12 @@ fn judge(raw: &[u8], limits: &HeadLimits) -> Result<Request, Error> {
     assert!(!head.path().contains('?'));
     for header in head.headers {
         assert!(!header.name.is_empty());
-        assert!(header.name.bytes().all(|b| b.is_ascii_graphic() && b != b':'));
+        assert!(
+            header
+                .name
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && b != b':')
+        );
         let is_value = |b: &u8| *b == b'\t' || (*b >= b' ' && *b != 0x7f);
         assert!(header.value.iter().all(is_value));
         assert_eq!(header.value.trim_ascii(), header.value);
