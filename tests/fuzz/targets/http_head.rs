@@ -26,6 +26,22 @@ pub(crate) fn run(data: &[u8]) {
     let whole = read(data, &[], &limits);
     assert_eq!(whole, read(data, &cuts, &limits), "cut by {cuts:?}");
     assert_eq!(whole, read(data, &[1], &limits), "byte after byte");
+
+    // Nothing but empty lines lies between the requests.
+    let mut rest = data;
+    for request in &whole.0 {
+        while let Some(behind) = rest.strip_prefix(b"\r\n") {
+            rest = behind;
+        }
+        let behind = rest.strip_prefix(&*request.raw);
+        rest = behind.expect("a head is what was sent");
+    }
+    // What parses on its own is a head to the reader too.
+    if Head::parse(data, &mut slots()).is_ok() && data.len() <= 1000 {
+        let (requests, error) = read(data, &[], &HeadLimits::default());
+        assert_eq!((requests.len(), error), (1, None));
+        assert_eq!(requests[0].raw, data);
+    }
 }
 
 #[derive(Debug, PartialEq)]
