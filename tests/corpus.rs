@@ -1,8 +1,11 @@
 //! The bodies of the fuzz targets, run over the committed seeds and over mutations of them.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::Path;
 
+#[path = "fuzz/targets/cuts.rs"]
+mod cuts;
 #[path = "fuzz/targets/http_body.rs"]
 mod http_body;
 #[path = "fuzz/targets/http_head.rs"]

@@ -1,5 +1,7 @@
 #![no_main]
 
+#[path = "../targets/cuts.rs"]
+mod cuts;
 #[path = "../targets/http_body.rs"]
 mod target;
 

@@ -1,14 +1,13 @@
 //! One body, by length or in chunks: the same however the bytes were cut.
 
-#[path = "cuts.rs"]
-mod cuts;
-
 use dustdevil::proto::http::chunked::BodyLimits;
 use dustdevil::proto::http::reader::Reader;
 use dustdevil::proto::http::response::{write_chunk, write_last_chunk};
 use dustdevil::proto::http::{Error, Framing, HeadLimits};
 use dustdevil::storage::input::Input;
 use dustdevil::time::Instant;
+
+use super::cuts;
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\n\r\n";
 

@@ -1,13 +1,12 @@
 //! Heads one behind another: the same ones however the bytes were cut.
 
-#[path = "cuts.rs"]
-mod cuts;
-
 use dustdevil::proto::http::head::slots;
 use dustdevil::proto::http::reader::Reader;
 use dustdevil::proto::http::{Error, Framing, Head, HeadLimits, Version};
 use dustdevil::storage::input::Input;
 use dustdevil::time::Instant;
+
+use super::cuts;
 
 /// The last byte: small limits or not. The cuts come before it.
 pub(crate) fn run(data: &[u8]) {

@@ -1,15 +1,14 @@
 //! One WebSocket connection driven by a list of operations: what comes out is well formed, and the
 //! same however the input was cut.
 
-#[path = "cuts.rs"]
-mod cuts;
-
 use std::time::Duration;
 
 use dustdevil::proto::ws::close::Close;
 use dustdevil::proto::ws::{Error, Event, Expired, Kind, Limits, Machine, State};
 use dustdevil::storage::input::Input;
 use dustdevil::time::Instant;
+
+use super::cuts;
 
 /// The last byte: which limits. The cuts come before it, the operations before them.
 pub(crate) fn run(data: &[u8]) {
@@ -116,7 +115,10 @@ impl Run {
                 }
                 _ => match ops.byte().is_some_and(|b| b & 1 != 0) {
                     true => machine.pause(),
-                    false => machine.resume(now),
+                    false => {
+                        let did = machine.resume(now);
+                        run.seen.push(Seen::Did(did));
+                    }
                 },
             }
             run.check_out(&machine);
