@@ -6,6 +6,7 @@
 //! ```
 //!
 //! Nothing passes or fails here.
+#![allow(clippy::unwrap_used)]
 
 use std::hash::RandomState;
 use std::time::Duration;
