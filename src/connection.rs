@@ -72,8 +72,8 @@ pub trait Connection: Sized + 'static {
         log::debug!("{}: event {:?} is not handled", cx.id(), event.name);
     }
 
-    /// A pong came, with up to 125 bytes: the answer to [`Io::ping`](crate::Io::ping), to a ping of the
-    /// server itself (eight bytes), or one unasked (RFC 6455, 5.5.3).
+    /// A pong came, with up to 125 bytes: the answer to [`Io::ping`](crate::Io::ping), or one
+    /// unasked. Answers to the pings that the server sends by itself stay inside.
     fn on_pong(&mut self, cx: &mut Cx<'_, Self>, data: &[u8]) {
         let _ = (cx, data);
     }
