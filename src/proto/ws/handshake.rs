@@ -1,7 +1,7 @@
 //! The opening handshake, server side (RFC 6455, 4.2; drafts hybi-07 and -08).
 //!
-//! [`check`] judges the request up to the origin, [`origin`] finds the origin for the caller to
-//! judge, [`protocols`] judges what is offered, [`write_101`] answers. The first failure decides.
+//! [`check`] judges the request up to the origin, which is the caller's to judge; [`protocols`]
+//! judges what is offered, [`write_101`] answers. The first failure decides.
 //!
 //! Not here: the origin rules (W8), which need the settings of the route and the scheme; extensions,
 //! whose header is only checked for its grammar (W10); hixie-76 and hixie-75.
