@@ -1,6 +1,7 @@
 //! The server: sets everything up, runs it, and joins the columns below.
 
 pub(crate) mod accept;
+mod callbacks;
 pub(crate) mod core;
 pub(crate) mod cors;
 pub(crate) mod cx;
@@ -17,6 +18,8 @@ pub(crate) mod response;
 pub(crate) mod routing;
 #[cfg(feature = "signals")]
 mod signals;
+mod times;
+mod traffic;
 pub(crate) mod websocket;
 
 use self::core::{Core, io_error};
