@@ -82,11 +82,12 @@ pub use proto::http::origin::{OriginPattern, OriginPolicy, Origins};
 pub use reactor::{IoLoop, LoopHandle, PeriodicCallback};
 pub use router::{AllowOrigin, Messages, Route, Router, RouterId, Routes, Subprotocol, WebSocket};
 pub use server::cors::Cors;
-pub use server::cx::{App, AppIo, Cx, Io, RouterIo, Target, Timer};
+pub use server::cx::{App, AppIo, Cx, Io, RouterIo, Timer};
 pub use server::files::Files;
 pub use server::remote::{Deciding, Ordered, Remote, RemoteFull};
 pub use server::request::Request;
 pub use server::response::{Later, Reply, Response, Streaming};
+pub use server::target::Target;
 pub use server::{ServerLoop, SocketServer, SourceId};
 pub use stats::Stats;
 

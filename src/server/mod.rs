@@ -18,6 +18,7 @@ pub(crate) mod response;
 pub(crate) mod routing;
 #[cfg(feature = "signals")]
 mod signals;
+pub(crate) mod target;
 mod times;
 mod traffic;
 pub(crate) mod websocket;
