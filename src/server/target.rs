@@ -81,7 +81,7 @@ impl<'a, S: 'static> Target<'a, S> {
         self.close_with(1000, "");
     }
 
-    /// Closes each with a code and a reason, as [`Io::close_with`] does.
+    /// Closes each with a code and a reason, as [`Io::close_with`](crate::Io::close_with) does.
     pub fn close_with(self, code: u16, reason: &str) {
         self.each(|engine, id| engine.close(id, Cause::Server, code, reason));
     }
