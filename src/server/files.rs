@@ -114,7 +114,7 @@ impl Files {
             .then_some(real)
     }
 
-    fn open(&self, path: &Path) -> io::Result<Option<(File, u64, UnixSeconds)>> {
+    fn open(&self, path: &Path) -> io::Result<Option<(File, u64, Duration)>> {
         // A pipe or a device would block the loop when it is opened, so look first.
         if !path.metadata()?.is_file() {
             return Ok(None);
@@ -125,7 +125,7 @@ impl Files {
             .modified()?
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        Ok(Some((file, about.len(), UnixSeconds(since.as_secs()))))
+        Ok(Some((file, about.len(), since)))
     }
 
     fn answer(
@@ -134,9 +134,11 @@ impl Files {
         path: &Path,
         mut file: File,
         length: u64,
-        changed: UnixSeconds,
+        since_1970: Duration,
     ) -> Response<'static> {
-        let etag = format!("\"{:x}-{length:x}\"", changed.0);
+        // In nanoseconds: a file may be written twice in a second.
+        let etag = format!("\"{:x}-{length:x}\"", since_1970.as_nanos());
+        let changed = UnixSeconds(since_1970.as_secs());
         let with_validators = |response: Response<'static>| {
             let response = response.header("Etag", &etag);
             match self.max_age {
