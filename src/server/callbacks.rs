@@ -104,7 +104,14 @@ impl<S: 'static> Core<S> {
     }
 
     /// Does what follows from callbacks, until nothing follows any more.
+    #[inline]
     pub(super) fn follow_up(&mut self, io: &mut IoLoop<Msg>) {
+        if self.engine().has_follow_up() {
+            self.follow_up_at_length(io);
+        }
+    }
+
+    fn follow_up_at_length(&mut self, io: &mut IoLoop<Msg>) {
         loop {
             let engine = self.engine();
             if !engine.commands.is_empty() {

@@ -47,74 +47,35 @@ impl<S: 'static> Core<S> {
                 .poll_event(input, &limits.machine, conn.blocked, &mut control);
             *work += (left - input.len()).max(FRAME_WORK);
             let id = owner(ws.owner);
-            let event = match polled {
-                // The common case is told apart first.
-                Ok(Some(Event::Message { kind, payload })) => {
-                    let Some(id) = id else { continue };
-                    if !limits.takes(kind) {
-                        self.put_back(&mut out);
-                        self.websocket_failed(io, key, Error::WrongKind);
-                        break true;
-                    }
-                    if !ws.count(limits, io.now()) {
-                        self.put_back(&mut out);
-                        let engine = self.engine();
-                        engine.close(id, Cause::Protocol, 1008, "too many messages");
-                        self.follow_up(io);
-                        continue;
-                    }
-                    count += 1;
-                    last = Some(id);
-                    let message = Message {
-                        kind,
-                        bytes: &payload,
-                    };
-                    if !self.message(id, message, &mut out) {
-                        self.put_back(&mut out);
-                        self.follow_up(io);
-                    }
-                    continue;
+            let Ok(Some(Event::Message { kind, payload })) = polled else {
+                self.put_back(&mut out);
+                if !self.other_event(io, key, polled, &mut control) {
+                    break true;
                 }
-                other => other,
+                continue;
             };
-            let own_pong = match &event {
-                Ok(Some(Event::Pong { payload })) => ws.machine.is_answer(payload),
-                _ => false,
-            };
-            if !control.is_empty() {
-                conn.out.append(&control, &mut conns.pool);
-                conns.queued += control.len();
-                control.clear();
+            let Some(id) = id else { continue };
+            if !limits.takes(kind) {
+                self.put_back(&mut out);
+                self.websocket_failed(io, key, Error::WrongKind);
+                break true;
             }
-            self.put_back(&mut out);
-            match event {
-                Ok(None) => break true,
-                Ok(Some(Event::Pong { payload })) => {
-                    if let Some(id) = id.filter(|_| !own_pong) {
-                        self.call(io, id, "on_pong", |object, at| object.pong(at, &payload));
-                        self.follow_up(io);
-                    }
-                }
-                Ok(Some(Event::Close { code, reason })) => {
-                    let code = code.unwrap_or(1005);
-                    let (cause, clean) = (Cause::Client, true);
-                    self.websocket_ends(
-                        io,
-                        key,
-                        CloseReason {
-                            cause,
-                            code,
-                            reason,
-                            clean,
-                        },
-                    );
-                    break true;
-                }
-                Ok(Some(Event::Ping { .. } | Event::Message { .. })) => {}
-                Err(error) => {
-                    self.websocket_failed(io, key, error);
-                    break true;
-                }
+            if !ws.count(limits, io.now()) {
+                self.put_back(&mut out);
+                let engine = self.engine();
+                engine.close(id, Cause::Protocol, 1008, "too many messages");
+                self.follow_up(io);
+                continue;
+            }
+            count += 1;
+            last = Some(id);
+            let message = Message {
+                kind,
+                bytes: &payload,
+            };
+            if !self.message(id, message, &mut out) {
+                self.put_back(&mut out);
+                self.follow_up(io);
             }
         };
         self.put_back(&mut out);
@@ -124,6 +85,59 @@ impl<S: 'static> Core<S> {
             self.watch(io, "on_message", last);
         }
         go_on
+    }
+
+    /// Handles what is no message: the end of the input, a control frame, a broken rule. False:
+    /// there is nothing more to take.
+    fn other_event(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        key: ConnKey,
+        polled: Result<Option<Event<'_>>, Error>,
+        control: &mut Vec<u8>,
+    ) -> bool {
+        let conns = &mut self.shared.engine.get_mut().conns;
+        let Some(conn) = conns.arena.get_mut(key) else {
+            return false;
+        };
+        if !control.is_empty() {
+            conn.out.append(control, &mut conns.pool);
+            conns.queued += control.len();
+            control.clear();
+        }
+        match polled {
+            Ok(None) => return false,
+            Ok(Some(Event::Pong { payload })) => {
+                let Protocol::WebSocket(ws) = &conn.protocol else {
+                    return false;
+                };
+                if let Some(id) = owner(ws.owner).filter(|_| !ws.machine.is_answer(&payload)) {
+                    self.call(io, id, "on_pong", |object, at| object.pong(at, &payload));
+                    self.follow_up(io);
+                }
+            }
+            Ok(Some(Event::Close { code, reason })) => {
+                let code = code.unwrap_or(1005);
+                let (cause, clean) = (Cause::Client, true);
+                self.websocket_ends(
+                    io,
+                    key,
+                    CloseReason {
+                        cause,
+                        code,
+                        reason,
+                        clean,
+                    },
+                );
+                return false;
+            }
+            Ok(Some(Event::Ping { .. } | Event::Message { .. })) => {}
+            Err(error) => {
+                self.websocket_failed(io, key, error);
+                return false;
+            }
+        }
+        true
     }
 
     /// Hands a message over, or keeps it while an `Ordered` is held. False: something follows from
@@ -162,6 +176,7 @@ impl<S: 'static> Core<S> {
     }
 
     /// Puts an object back into its slot.
+    #[inline]
     fn put_back(&mut self, out: &mut Option<(ConnectionId, Box<dyn Object<S>>)>) {
         if let Some((id, object)) = out.take() {
             if let Some(entry) = self.engine().connections.get_mut(id.0) {
