@@ -44,9 +44,19 @@ pub fn decode_path(path: &str) -> Result<Cow<'_, str>, Error> {
 /// Decodes a name or value of a form or query: `+` is a blank, an escape that is none stays as it is,
 /// and bytes that are not UTF-8 become U+FFFD.
 pub fn decode_form(text: &str) -> Cow<'_, str> {
-    if memchr::memchr2(b'%', b'+', text.as_bytes()).is_none() {
-        return Cow::Borrowed(text);
+    match decode_form_bytes(text) {
+        None => Cow::Borrowed(text),
+        Some(bytes) => Cow::Owned(match String::from_utf8(bytes) {
+            Ok(decoded) => decoded,
+            Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
+        }),
     }
+}
+
+/// As [`decode_form`], for those who do not take bytes that are not UTF-8. `None`: nothing in `text`
+/// is to be decoded.
+pub(crate) fn decode_form_bytes(text: &str) -> Option<Vec<u8>> {
+    memchr::memchr2(b'%', b'+', text.as_bytes())?;
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [b, tail @ ..] = rest {
@@ -58,10 +68,7 @@ pub fn decode_form(text: &str) -> Cow<'_, str> {
         out.push(byte);
         rest = tail;
     }
-    Cow::Owned(match String::from_utf8(out) {
-        Ok(decoded) => decoded,
-        Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
-    })
+    Some(out)
 }
 
 /// The fields of a query string or form body, in order; after [`FIELDS_MAX`] it ends.
