@@ -12,6 +12,8 @@ mod http_body;
 mod http_head;
 #[path = "fuzz/targets/small_parsers.rs"]
 mod small_parsers;
+#[path = "fuzz/targets/sockjs.rs"]
+mod sockjs;
 #[path = "fuzz/targets/ws_machine.rs"]
 mod ws_machine;
 
@@ -35,6 +37,11 @@ fn ws_machine() {
 #[test]
 fn small_parsers() {
     replay("small_parsers", small_parsers::run);
+}
+
+#[test]
+fn sockjs() {
+    replay("sockjs", sockjs::run);
 }
 
 fn replay(target: &str, run: fn(&[u8])) {
