@@ -323,6 +323,46 @@ settings! {
     }
 }
 
+settings! {
+    /// Limits, times and switches of a SockJS mount. The ancestors' names are kept where the meaning is.
+    pub struct SockJsSettings {
+        /// Between two heartbeats (`h`) while the client listens; on a WebSocket too, beside its own pings.
+        /// Clients of jsonp give up after 35 s. Default: 25 s.
+        heartbeat_delay: Duration = secs(25), TICK..=DAY;
+        /// How long a session without a receiver lives. Default: 5 s.
+        disconnect_delay: Duration = secs(5), TICK..=DAY;
+        /// Bytes of frames after which a streaming response ends and the client opens the next one.
+        /// Default: 128 KiB.
+        response_limit: usize = 128 * KIB, 1..=1024 * MIB;
+        /// Bytes of the body of a send. Over it: 413. Default: 1 MiB.
+        body_bytes_max: usize = MIB, 1..=1024 * MIB;
+        /// Sessions on polling and streaming transports at a time. Over it: 503. Default: 100 000.
+        sessions_max: usize = 100_000, 1..=1 << 24;
+        /// Such sessions at a time from one address. Over it: 503. Zero: no limit. Default: 0.
+        sessions_per_ip_max: u32 = 0, 0..=1 << 24;
+        /// Sets the cookie `JSESSIONID`, for load balancers that look at it. Default: false.
+        jsessionid: bool = false, false..=true;
+        /// Later requests of a session have to come from the address of the first one. Default: false.
+        verify_ip: bool = false, false..=true;
+        /// Whether the transport websocket is offered. Default: true.
+        websocket: bool = true, false..=true;
+        /// Whether the raw WebSocket at `PREFIX/websocket` is offered, if websocket is. Default: true.
+        raw_websocket: bool = true, false..=true;
+        /// Whether the transport xhr_streaming is offered. Default: true.
+        xhr_streaming: bool = true, false..=true;
+        /// Whether the transport xhr (polling) is offered. Default: true.
+        xhr: bool = true, false..=true;
+        /// Whether the transport eventsource is offered. Default: true.
+        eventsource: bool = true, false..=true;
+        /// Whether the transport htmlfile is offered, where origins are not restricted. Default: true.
+        htmlfile: bool = true, false..=true;
+        /// Whether the transport jsonp is offered, where origins are not restricted. Default: true.
+        jsonp: bool = true, false..=true;
+        /// Answers `PREFIX/chunking_test`, which clients asked before version 0.2. Default: false.
+        chunking_test: bool = false, false..=true;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -330,6 +370,7 @@ mod tests {
     #[test]
     fn defaults_are_in_range() {
         assert_eq!(Settings::default().check(), Ok(()));
+        assert_eq!(SockJsSettings::default().check(), Ok(()));
         assert_eq!(WebSocketLimits::default().check(), Ok(()));
     }
 

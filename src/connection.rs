@@ -4,9 +4,11 @@
 //! time: nothing that a callback sends, closes or joins makes another callback run inside it. What
 //! follows from a callback (`on_close` of whatever it closed) runs right after it.
 
+use crate::proto::ws::close::cut_reason;
 use crate::server::cx::Cx;
 use crate::server::engine::ConnectionTag;
 use crate::server::request::Request;
+use crate::stats::TransportCounts;
 use crate::storage::arena::Key;
 use std::fmt;
 
@@ -134,6 +136,15 @@ pub struct Message<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
+impl<'a> From<&'a str> for Message<'a> {
+    fn from(text: &'a str) -> Self {
+        Self {
+            kind: Kind::Text,
+            bytes: text.as_bytes(),
+        }
+    }
+}
+
 impl<'a> Message<'a> {
     /// Text or binary.
     pub fn kind(&self) -> Kind {
@@ -185,6 +196,87 @@ pub enum Sent {
     /// There is nobody to send it to: the connection is closed, or this message has closed it
     /// because `write_max_bytes` or more were waiting.
     Gone,
+    /// What the client speaks has no form for it, as SockJS has none for binary messages. It is counted, and
+    /// nothing else happens.
+    Unsupported,
+}
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// Plain WebSocket (RFC 6455).
+    WebSocket,
+    /// SockJS 0.3.
+    SockJs,
+}
+
+/// By which way a client is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Transport {
+    /// A WebSocket.
+    WebSocket,
+    /// The raw WebSocket of a SockJS mount, without its framing.
+    RawWebSocket,
+    /// A streamed answer to an XMLHttpRequest.
+    XhrStreaming,
+    /// Polling by XMLHttpRequest.
+    Xhr,
+    /// Server-sent events.
+    EventSource,
+    /// A page in an iframe that grows.
+    HtmlFile,
+    /// Polling by scripts.
+    Jsonp,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::WebSocket,
+        Self::RawWebSocket,
+        Self::XhrStreaming,
+        Self::Xhr,
+        Self::EventSource,
+        Self::HtmlFile,
+        Self::Jsonp,
+    ];
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::RawWebSocket => "rawwebsocket",
+            Self::XhrStreaming => "xhr_streaming",
+            Self::Xhr => "xhr",
+            Self::EventSource => "eventsource",
+            Self::HtmlFile => "htmlfile",
+            Self::Jsonp => "jsonp",
+        }
+    }
+}
+
+impl TransportCounts {
+    fn of(&mut self, transport: Transport) -> &mut u64 {
+        match transport {
+            Transport::WebSocket => &mut self.websocket,
+            Transport::RawWebSocket => &mut self.rawwebsocket,
+            Transport::XhrStreaming => &mut self.xhr_streaming,
+            Transport::Xhr => &mut self.xhr,
+            Transport::EventSource => &mut self.eventsource,
+            Transport::HtmlFile => &mut self.htmlfile,
+            Transport::Jsonp => &mut self.jsonp,
+        }
+    }
+
+    pub(crate) fn opened(&mut self, transport: Transport) {
+        *self.of(transport) += 1;
+    }
+
+    pub(crate) fn closed(&mut self, transport: Transport) {
+        *self.of(transport) -= 1;
+    }
 }
 
 /// Why a connection ended.
@@ -229,12 +321,14 @@ pub enum Cause {
 
 /// Refuses a client in `on_open`.
 ///
-/// | made by | plain WebSocket |
-/// | --- | --- |
-/// | [`status`](Self::status) | that HTTP status instead of 101, with headers and body |
-/// | `Reject::from("text")` | 403 with the text |
-/// | [`json`](Self::json) | 403 with the JSON text |
-/// | [`close`](Self::close) | 101, then a close frame with code and reason, which a browser can see |
+/// | made by | plain WebSocket | SockJS: open frame, then close frame with |
+/// | --- | --- | --- |
+/// | [`status`](Self::status) | that HTTP status instead of 101, with headers and body | 4000 and the status, the body if it is text |
+/// | `Reject::from("text")` | 403 with the text | 4403 and the text |
+/// | [`json`](Self::json) | 403 with the JSON text | 4403 and the JSON text |
+/// | [`close`](Self::close) | 101, then a close frame with code and reason, which a browser can see | code and reason |
+///
+/// On SockJS a status would make the client try the next transport, and be refused on each.
 #[derive(Clone, Debug)]
 pub struct Reject {
     pub(crate) how: Refusing,
@@ -289,6 +383,17 @@ impl Reject {
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
+    }
+
+    /// The refusal where it has to be a close frame.
+    pub(crate) fn as_close(&self) -> (u16, &str) {
+        match &self.how {
+            Refusing::Close(code, reason) => (*code, cut_reason(reason)),
+            Refusing::Status(status) => {
+                let text = std::str::from_utf8(&self.body).unwrap_or_default();
+                (4000 + status, cut_reason(text))
+            }
+        }
     }
 
     fn new(how: Refusing) -> Self {

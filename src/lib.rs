@@ -67,20 +67,21 @@ pub mod proto;
 pub mod reactor;
 mod router;
 mod server;
+pub mod session;
 mod stats;
 pub mod storage;
 pub mod time;
 
-pub use config::{ConfigError, Settings, WebSocketLimits};
+pub use config::{ConfigError, Settings, SockJsSettings, WebSocketLimits};
 pub use connection::{
-    Cause, CloseReason, Connection, ConnectionId, Event, IntoMessage, Json, Keep, Kind, Message,
-    RawJson, Reject, Sent,
+    Cause, CloseReason, Connection, ConnectionId, Dialect, Event, IntoMessage, Json, Keep, Kind,
+    Message, RawJson, Reject, Sent, Transport,
 };
 pub use error::Error;
 pub use proto::http::cookie::{SameSite, SetCookie};
 pub use proto::http::origin::{OriginPattern, OriginPolicy, Origins};
 pub use reactor::{IoLoop, LoopHandle, PeriodicCallback};
-pub use router::{AllowOrigin, Messages, Route, Router, RouterId, Routes, Subprotocol, WebSocket};
+pub use router::{AllowOrigin, Messages, Route, Router, RouterId, Routes, SockJs, Subprotocol, WebSocket};
 pub use server::cors::Cors;
 pub use server::cx::{App, AppIo, Cx, Io, RouterIo, Timer};
 pub use server::files::Files;
@@ -89,7 +90,9 @@ pub use server::request::Request;
 pub use server::response::{Later, Reply, Response, Streaming};
 pub use server::target::Target;
 pub use server::{ServerLoop, SocketServer, SourceId};
-pub use stats::Stats;
+pub use proto::sockjs::Profile;
+pub use server::multiplex::Multiplex;
+pub use stats::{Stats, TransportCounts};
 
 /// The program of the README is compiled with the tests.
 #[cfg(doctest)]

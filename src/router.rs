@@ -1,11 +1,12 @@
 //! What answers where: [`Router`] makes the connections of one class, [`Routes`] binds classes,
 //! handlers and files to paths.
 
-use crate::config::WebSocketLimits;
+use crate::config::{SockJsSettings, WebSocketLimits};
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::proto::http::origin::OriginPolicy;
+use crate::proto::http::origin::{OriginPolicy, Origins};
 use crate::proto::http::pattern::Pattern;
+use crate::proto::sockjs::Profile;
 use crate::server::cx::App;
 use crate::server::files::Files;
 use crate::server::object::Object;
@@ -43,6 +44,8 @@ pub(crate) struct Inner<S: 'static> {
     pub(crate) name: &'static str,
     pub(crate) make: Make<S>,
     pub(crate) keep_request: bool,
+    /// The routers of its channels.
+    pub(crate) inside: Vec<Rc<Inner<S>>>,
 }
 
 type Make<S> = Box<dyn Fn(&Request<'_>) -> Box<dyn Object<S>>>;
@@ -68,6 +71,7 @@ impl<C: Connection> Router<C> {
             name: std::any::type_name::<C>(),
             make: Box::new(move |req| Box::new(make(req))),
             keep_request: false,
+            inside: Vec::new(),
         })
     }
 
@@ -84,6 +88,18 @@ impl<C: Connection> Router<C> {
             // It is mounted already: the mounts made so far keep to what they were told.
             Err(inner) => Self { inner, of: self.of },
         }
+    }
+
+    /// Says which routers its connections make channels of.
+    pub(crate) fn around(self, inside: Vec<Rc<Inner<C::State>>>) -> Self {
+        match Rc::try_unwrap(self.inner) {
+            Ok(inner) => Self::from_inner(Inner { inside, ..inner }),
+            Err(inner) => Self { inner, of: self.of },
+        }
+    }
+
+    pub(crate) fn inner(&self) -> Rc<Inner<C::State>> {
+        Rc::clone(&self.inner)
     }
 
     /// The router's name for [`Remote::room`](crate::Remote::room) and
@@ -173,6 +189,54 @@ impl fmt::Debug for WebSocket {
         f.debug_struct("WebSocket")
             .field("limits", &self.limits)
             .finish_non_exhaustive()
+    }
+}
+
+/// How SockJS is served at a mount.
+///
+/// ```
+/// use dustdevil::{SockJs, SockJsSettings};
+///
+/// let mount = SockJs {
+///     settings: SockJsSettings { websocket: false, ..Default::default() },
+///     ..Default::default()
+/// };
+/// ```
+#[derive(Clone, Debug)]
+pub struct SockJs {
+    /// Limits, times and switches. Default: those of [`SockJsSettings`]. `bind` checks them.
+    pub settings: SockJsSettings,
+    /// Limits and times of its WebSockets, their pings among them. `bind` checks them.
+    pub websocket: WebSocketLimits,
+    /// Which pages may connect, over all transports. Default: everybody's, as the protocol wants it; then a
+    /// cookie must not be what proves who somebody is. Where it is not [`Origins::Any`], other pages get
+    /// no CORS headers and 403 for a WebSocket, and the iframe page, htmlfile and jsonp, where an
+    /// origin cannot be checked, are switched off.
+    #[doc(alias = "websocket_allow_origin")]
+    pub origins: OriginPolicy,
+    /// Where the page in the iframe finds the client, in the version that the pages use: a path of this server
+    /// or a URL. Default: `/sockjs.min.js`, which is yours to serve.
+    pub sockjs_url: String,
+    /// What `info` tells clients to use in place of the address they were given. Default: nothing.
+    pub base_url: Option<String>,
+    /// Whose bytes are sent, where the two test suites of the protocol differ. Default:
+    /// [`Profile::Current`].
+    pub profile: Profile,
+}
+
+impl Default for SockJs {
+    fn default() -> Self {
+        Self {
+            settings: SockJsSettings::default(),
+            websocket: WebSocketLimits::default(),
+            origins: OriginPolicy {
+                origins: Origins::Any,
+                require_origin: false,
+            },
+            sockjs_url: "/sockjs.min.js".to_owned(),
+            base_url: None,
+            profile: Profile::Current,
+        }
     }
 }
 
@@ -270,6 +334,7 @@ impl<S: 'static> Route<S> {
 pub struct Routes<S: 'static> {
     pub(crate) table: Vec<Entry<S>>,
     pub(crate) mounts: Vec<Mount<S>>,
+    pub(crate) sockjs: Vec<SockJsMount<S>>,
     pub(crate) error: Option<Error>,
 }
 
@@ -286,12 +351,35 @@ pub(crate) enum Endpoint<S: 'static> {
     /// Index among `mounts`.
     WebSocket(usize),
     Files(Files),
+    /// Everything below a prefix; index among `sockjs`.
+    SockJs(usize),
 }
 
-/// A router at a place.
+/// A router as the target of WebSockets.
 pub(crate) struct Mount<S: 'static> {
     pub(crate) router: Rc<Inner<S>>,
     pub(crate) settings: WebSocket,
+    pub(crate) framing: Framing,
+}
+
+/// What the messages of a WebSocket hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// The application's messages.
+    Plain,
+    /// The same, below a SockJS mount.
+    RawSockJs,
+    /// Frames of SockJS, with this long between two heartbeats.
+    SockJs(std::time::Duration),
+}
+
+/// A router served over SockJS.
+pub(crate) struct SockJsMount<S: 'static> {
+    pub(crate) router: Rc<Inner<S>>,
+    pub(crate) of: SockJs,
+    /// Indexes among `mounts` of its two kinds of WebSocket.
+    pub(crate) websocket: usize,
+    pub(crate) raw: usize,
 }
 
 impl<S: 'static> Default for Routes<S> {
@@ -299,6 +387,7 @@ impl<S: 'static> Default for Routes<S> {
         Self {
             table: Vec::new(),
             mounts: Vec::new(),
+            sockjs: Vec::new(),
             error: None,
         }
     }
@@ -337,13 +426,61 @@ impl<S: 'static> Routes<S> {
         router: &Router<C>,
         settings: WebSocket,
     ) -> Self {
+        let mount = self.mount(router, settings, Framing::Plain);
+        self.add(pattern, Endpoint::WebSocket(mount));
+        self
+    }
+
+    /// Serves a class over SockJS 0.3, all transports, at and below a prefix: a path without a slash
+    /// at its end, or nothing. It answers everything there that routes added before it do not. See
+    /// the [manual](crate::manual::sockjs).
+    #[doc(alias = "SockJSRouter")]
+    #[must_use]
+    pub fn sockjs<C: Connection<State = S>>(
+        mut self,
+        prefix: &str,
+        router: &Router<C>,
+        of: SockJs,
+    ) -> Self {
+        let websocket = || WebSocket {
+            limits: of.websocket.clone(),
+            origins: of.origins.clone(),
+            ..WebSocket::default()
+        };
+        let framing = Framing::SockJs(of.settings.heartbeat_delay);
+        let text = WebSocket {
+            messages: Messages::Text,
+            ..websocket()
+        };
+        let raw = self.mount(router, websocket(), Framing::RawSockJs);
+        let websocket = self.mount(router, text, framing);
+        self.sockjs.push(SockJsMount {
+            router: Rc::clone(&router.inner),
+            of,
+            websocket,
+            raw,
+        });
+        let mount = self.sockjs.len() - 1;
+        let before = self.table.len();
+        self.add(if prefix.is_empty() { "/" } else { prefix }, Endpoint::SockJs(mount));
+        if let Some(entry) = self.table.get_mut(before) {
+            entry.text.truncate(prefix.trim_end_matches('/').len());
+        }
+        self
+    }
+
+    fn mount<C: Connection<State = S>>(
+        &mut self,
+        router: &Router<C>,
+        settings: WebSocket,
+        framing: Framing,
+    ) -> usize {
         self.mounts.push(Mount {
             router: Rc::clone(&router.inner),
             settings,
+            framing,
         });
-        let mount = self.mounts.len() - 1;
-        self.add(pattern, Endpoint::WebSocket(mount));
-        self
+        self.mounts.len() - 1
     }
 
     /// Serves files to GET and HEAD; the pattern ends with `*path`.
@@ -357,11 +494,18 @@ impl<S: 'static> Routes<S> {
     /// These routes, then others.
     #[must_use]
     pub fn then(mut self, others: Self) -> Self {
-        let first = self.mounts.len();
+        let (first, first_sockjs) = (self.mounts.len(), self.sockjs.len());
         self.mounts.extend(others.mounts);
+        for mut mount in others.sockjs {
+            mount.websocket += first;
+            mount.raw += first;
+            self.sockjs.push(mount);
+        }
         for mut entry in others.table {
-            if let Endpoint::WebSocket(mount) = &mut entry.to {
-                *mount += first;
+            match &mut entry.to {
+                Endpoint::WebSocket(mount) => *mount += first,
+                Endpoint::SockJs(mount) => *mount += first_sockjs,
+                Endpoint::Methods(_) | Endpoint::Files(_) => {}
             }
             match entry.to {
                 Endpoint::Methods(routes) => {

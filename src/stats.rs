@@ -1,7 +1,7 @@
 //! Counters of a server: what happened since it began, and what there is now.
 
 /// A server's counters at one moment. All but the first group only grow.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Accepted TCP connections that are open now.
@@ -10,8 +10,19 @@ pub struct Stats {
     pub websockets_open: u64,
     /// Application connections that are open now.
     pub connections_open: u64,
+    /// Sessions on polling and streaming transports that there are now.
+    pub sessions_open: u64,
+    /// Application connections that are open now, by transport.
+    pub transports: TransportCounts,
     /// Bytes that wait to be written now.
     pub bytes_queued: u64,
+
+    /// Application connections opened per second, over the last 10 seconds.
+    pub connections_per_second: f64,
+    /// Messages received per second, over the last 10 seconds.
+    pub messages_in_per_second: f64,
+    /// Messages sent per second, over the last 10 seconds.
+    pub messages_out_per_second: f64,
 
     /// TCP connections accepted.
     pub accepted: u64,
@@ -27,12 +38,16 @@ pub struct Stats {
     pub handshakes_refused: u64,
     /// WebSockets opened.
     pub websockets_opened: u64,
+    /// Application connections opened.
+    pub connections_opened: u64,
     /// Connections that `on_open` refused.
     pub rejected: u64,
     /// Messages handed to `on_message`.
     pub messages_in: u64,
     /// Messages queued by `send`, one for each receiver.
     pub messages_out: u64,
+    /// Messages that were not sent, because what the client speaks has no form for them.
+    pub unsupported: u64,
     /// Bytes read.
     pub bytes_in: u64,
     /// Bytes written.
@@ -57,4 +72,82 @@ pub struct Stats {
     pub slow_callbacks: u64,
     /// Turns of the loop.
     pub turns: u64,
+}
+
+impl Stats {
+    /// What rates are made of.
+    pub(crate) fn totals(&self) -> [u64; 3] {
+        [self.connections_opened, self.messages_in, self.messages_out]
+    }
+}
+
+/// Open connections by transport.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransportCounts {
+    /// WebSockets, plain or with a protocol inside.
+    pub websocket: u64,
+    /// Raw WebSockets of SockJS mounts.
+    pub rawwebsocket: u64,
+    /// Streamed answers to XMLHttpRequests.
+    pub xhr_streaming: u64,
+    /// Polling by XMLHttpRequests.
+    pub xhr: u64,
+    /// Server-sent events.
+    pub eventsource: u64,
+    /// Pages that grow.
+    pub htmlfile: u64,
+    /// Polling by scripts.
+    pub jsonp: u64,
+}
+
+/// Averages over the last seconds, of counters that only grow. It is told when another second has
+/// begun, and needs no timer: seconds in which nothing happened are made up for.
+#[derive(Debug, Default)]
+pub(crate) struct Rates {
+    /// The totals at the ends of the last seconds; the oldest is the next to go.
+    ends: [[u64; 3]; RATE_SECONDS],
+    at: usize,
+}
+
+impl Rates {
+    /// `seconds` have passed; up to the last one `totals` were reached.
+    pub(crate) fn advance(&mut self, seconds: u64, totals: [u64; 3]) {
+        for _ in 0..seconds.min(RATE_SECONDS as u64) {
+            self.ends[self.at] = totals;
+            self.at = (self.at + 1) % RATE_SECONDS;
+        }
+    }
+
+    /// Per second, up to `totals`.
+    pub(crate) fn per_second(&self, totals: [u64; 3]) -> [f64; 3] {
+        let oldest = self.ends[self.at];
+        let mut rates = [0.0; 3];
+        for (rate, (now, then)) in rates.iter_mut().zip(totals.into_iter().zip(oldest)) {
+            *rate = now.saturating_sub(then) as f64 / RATE_SECONDS as f64;
+        }
+        rates
+    }
+}
+
+/// Over how many seconds rates are averaged.
+const RATE_SECONDS: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_look_back_ten_seconds() {
+        let mut rates = Rates::default();
+        assert_eq!(rates.per_second([10, 0, 5]), [1.0, 0.0, 0.5]);
+        for second in 1..=10 {
+            rates.advance(1, [second * 7, 0, 0]);
+        }
+        assert_eq!(rates.per_second([77, 0, 0]), [7.0, 0.0, 0.0]);
+        rates.advance(4, [77, 0, 0]);
+        assert_eq!(rates.per_second([77, 0, 0])[0], 4.2 - 0.7);
+        rates.advance(u64::MAX, [77, 0, 0]);
+        assert_eq!(rates.per_second([77, 0, 0])[0], 0.0);
+    }
 }

@@ -5,16 +5,19 @@
 //! | option | meaning |
 //! | --- | --- |
 //! | `--port N` | listens there on 127.0.0.1; 0 takes a free port. Default: 9001 |
-//! | `--set NAME=VALUE` | any field of `Settings` or `WebSocketLimits`, like `header_timeout=3s` |
-//! | `--bench` | only what benchmarks need, with production settings: `/hello`, `/ws`, `/broadcast` |
+//! | `--set NAME=VALUE` | any field of `Settings`, `WebSocketLimits` or `SockJsSettings`, like `header_timeout=3s` |
+//! | `--sockjs-url URL` | where the iframe page of SockJS finds the client |
+//! | `--sockjs-033` | the bytes that version 0.3.3 of SockJS's test suite wants |
+//! | `--bench` | only what benchmarks need, with production settings: `/hello`, `/ws`, `/broadcast`, SockJS at `/echo` and `/broadcast` |
 //! | `--short-limits` | limits that a test reaches within seconds, and the default origin policy |
 
 #[path = "../common/mod.rs"]
 mod common;
+mod sockjs;
 
 use dustdevil::{
-    Connection, Cx, Error, Files, Message, OriginPolicy, Origins, Response, Route, Router, Routes,
-    Settings, SocketServer, WebSocket, WebSocketLimits,
+    Connection, Cx, Error, Files, Message, OriginPolicy, Origins, Profile, Response, Route, Router,
+    Routes, Settings, SockJs, SockJsSettings, SocketServer, WebSocket, WebSocketLimits,
 };
 use std::time::Duration;
 
@@ -46,6 +49,8 @@ struct Options {
     port: u16,
     bench: bool,
     short_limits: bool,
+    sockjs_url: Option<String>,
+    sockjs_033: bool,
     set: Vec<(String, String)>,
 }
 
@@ -71,13 +76,22 @@ fn main() -> Result<(), Error> {
         settings.write_max_bytes = 256 << 20;
         settings.buffers_max_bytes = 1 << 30;
     }
+    let mut of_sockjs = SockJs::default();
     for (name, value) in &options.set {
-        let known = Settings::FIELDS.contains(&name.as_str());
-        if known {
+        if Settings::FIELDS.contains(&name.as_str()) {
             settings.set(name, value)?
+        } else if SockJsSettings::FIELDS.contains(&name.as_str()) {
+            of_sockjs.settings.set(name, value)?
         } else {
             limits.set(name, value)?
         }
+    }
+    of_sockjs.websocket = limits.clone();
+    if let Some(url) = options.sockjs_url {
+        of_sockjs.sockjs_url = url;
+    }
+    if options.sockjs_033 {
+        of_sockjs.profile = Profile::V033;
     }
     let mount = || WebSocket {
         limits: limits.clone(),
@@ -91,9 +105,9 @@ fn main() -> Result<(), Error> {
             reply.send(Response::text("hello"))
         }));
     let routes = if options.bench {
-        routes
+        routes.then(sockjs::bench())
     } else {
-        routes.then(plain())
+        routes.then(sockjs::services(&of_sockjs)).then(plain())
     };
     let server = SocketServer::new(())?
         .settings(settings)
@@ -131,6 +145,19 @@ fn plain() -> Routes<()> {
                 stream.end(&app.io);
             });
         }))
+        .route(Route::get("/simple.txt", |_, _, reply| {
+            let text = format!("{}\nb\n", "a".repeat(2048));
+            reply.send(Response::text(text).header("Access-Control-Allow-Origin", "*"));
+        }))
+        .route(Route::get("/streaming.txt", |_, app, reply| {
+            let text = format!("{}\n", "a".repeat(2048));
+            let response = Response::text(text).header("Access-Control-Allow-Origin", "*");
+            let stream = reply.stream(response);
+            app.after(Duration::from_millis(250), move |app| {
+                stream.write(&app.io, b"b\n");
+                stream.end(&app.io);
+            });
+        }))
         .files("/static/*path", Files::folder(folder))
 }
 
@@ -147,6 +174,8 @@ fn options() -> Result<Options, lexopt::Error> {
         port: 9001,
         bench: false,
         short_limits: false,
+        sockjs_url: None,
+        sockjs_033: false,
         set: Vec::new(),
     };
     let mut args = lexopt::Parser::from_env();
@@ -155,6 +184,8 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("port") => options.port = args.value()?.parse()?,
             Long("bench") => options.bench = true,
             Long("short-limits") => options.short_limits = true,
+            Long("sockjs-url") => options.sockjs_url = Some(args.value()?.string()?),
+            Long("sockjs-033") => options.sockjs_033 = true,
             Long("set") => {
                 let text = args.value()?.string()?;
                 let (name, value) = text.split_once('=').ok_or("--set wants NAME=VALUE")?;

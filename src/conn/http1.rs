@@ -22,6 +22,9 @@ pub(crate) struct Http1 {
     pub(crate) served: u32,
     /// Names the request at hand, so that a late answer to an earlier one is harmless.
     pub(crate) serial: u32,
+    /// Bits of the session that the request at hand is a receiver of; 0: of none. Its peer owes us nothing
+    /// more, and its going is the session's loss.
+    pub(crate) session: u64,
 }
 
 pub(crate) enum Phase {
@@ -86,6 +89,7 @@ impl Http1 {
             phase: Phase::Reading,
             served: 0,
             serial: 0,
+            session: 0,
         })
     }
 
@@ -100,6 +104,8 @@ impl Http1 {
     pub(crate) fn deadline(&self, settings: &Settings) -> Option<Instant> {
         match self.phase {
             Phase::Reading => self.reader.poll_timeout(&timeouts(settings)),
+            // A receiver waits for as long as its session lives.
+            Phase::Waiting(..) if self.session != 0 => None,
             Phase::Waiting(_, until) | Phase::Deciding(_, until) => Some(until),
             Phase::Streaming(_) | Phase::Sending(..) => None,
         }
@@ -221,6 +227,13 @@ impl Conns {
         true
     }
 
+    /// Says which session the request at hand is a receiver of.
+    pub(crate) fn set_session(&mut self, key: ConnKey, bits: u64) {
+        if let Some(Protocol::Http(http)) = self.arena.get_mut(key).map(|conn| &mut conn.protocol) {
+            http.session = bits;
+        }
+    }
+
     fn streaming(&self, key: ConnKey, serial: u32) -> Option<(&Conn, Terms)> {
         let conn = self.arena.get(key)?;
         match &conn.protocol {
@@ -274,6 +287,7 @@ impl Conns {
         let Protocol::Http(http) = &mut conn.protocol else {
             return;
         };
+        http.session = 0;
         if terms.keep_alive {
             http.phase = Phase::Reading;
             http.reader.finish(now);

@@ -15,10 +15,10 @@ use crate::net::{Peer, Stream};
 use crate::proto::ws::Kind;
 use crate::proto::ws::machine::State;
 use crate::reactor::{Handler, IoLoop, Timeout};
-use crate::stats::Stats;
+use crate::stats::{Rates, Stats};
 use crate::storage::arena::{Arena, Key};
 use crate::storage::pool::Pool;
-use crate::storage::write_queue::{Flush, WriteQueue};
+use crate::storage::write_queue::{Flush, SHARED_BYTES_MIN, WriteQueue};
 use crate::time::Instant;
 use http1::{Http1, Phase};
 use mio::Interest;
@@ -127,6 +127,14 @@ impl Conn {
         match &self.protocol {
             Protocol::WebSocket(ws) => ws.owner,
             Protocol::Http(_) | Protocol::Closing(_) => 0,
+        }
+    }
+
+    /// Bits of the session that it is a receiver of; 0: of none.
+    pub(crate) fn session(&self) -> u64 {
+        match &self.protocol {
+            Protocol::Http(http) => http.session,
+            Protocol::WebSocket(_) | Protocol::Closing(_) => 0,
         }
     }
 
@@ -285,6 +293,7 @@ pub(crate) struct Conns {
     pub(crate) date: [u8; 29],
     pub(crate) settings: Rc<Settings>,
     pub(crate) stats: Stats,
+    pub(crate) rates: Rates,
     pub(crate) draining: bool,
     /// Conns to be cut as soon as the present callback has returned.
     pub(crate) cut: Vec<ConnKey>,
@@ -302,6 +311,7 @@ impl Conns {
             date: [b' '; 29],
             settings,
             stats: Stats::default(),
+            rates: Rates::default(),
             draining: false,
             cut: Vec::new(),
         }
@@ -364,6 +374,11 @@ impl Conns {
         self.mark_dirty(key);
     }
 
+    /// Bytes that wait to be written to a conn.
+    pub(crate) fn waiting(&self, key: ConnKey) -> usize {
+        self.arena.get(key).map_or(0, |conn| conn.out.len())
+    }
+
     /// Whether a conn has refused bytes.
     pub(crate) fn is_blocked(&self, key: ConnKey) -> bool {
         self.arena.get(key).is_some_and(|conn| conn.blocked)
@@ -402,7 +417,16 @@ pub(crate) enum Frame<'a> {
     Shared(Rc<[u8]>),
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    /// Shared, if that pays.
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+        if bytes.len() < SHARED_BYTES_MIN {
+            Self::Bytes(bytes)
+        } else {
+            Self::Shared(Rc::from(bytes))
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),

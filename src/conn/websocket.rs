@@ -23,6 +23,7 @@ pub(crate) struct Ages {
     counted_from: Instant,
     last_message: Instant,
     end_of_life: Instant,
+    heartbeat: Instant,
 }
 
 /// Why a WebSocket is to be closed, beside what its machine finds.
@@ -43,6 +44,16 @@ pub(crate) struct Limits {
     messages_per_second_max: u32,
     idle_timeout: Option<Duration>,
     lifetime_max: Option<Duration>,
+    /// There is a protocol inside: its messages are not the application's.
+    pub(crate) framed: bool,
+    pub(crate) heartbeat: Option<Heartbeat>,
+}
+
+/// A text message that the protocol inside wants sent at intervals.
+#[derive(Clone, Debug)]
+pub(crate) struct Heartbeat {
+    pub(crate) every: Duration,
+    pub(crate) text: &'static [u8],
 }
 
 impl Limits {
@@ -66,6 +77,8 @@ impl Limits {
             messages_per_second_max: of.messages_per_second_max,
             idle_timeout: nonzero(of.idle_timeout),
             lifetime_max: nonzero(of.lifetime_max),
+            framed: false,
+            heartbeat: None,
         }
     }
 
@@ -80,7 +93,12 @@ impl Limits {
     /// What to count for a connection that begins `now`; `spread` in 0 to 1 shortens its life.
     pub(crate) fn ages(&self, now: Instant, spread: f64) -> Option<Box<Ages>> {
         let counts = self.messages_per_second_max > 0;
-        if !counts && self.idle_timeout.is_none() && self.lifetime_max.is_none() {
+        let beats = self.heartbeat.as_ref().map(|heartbeat| heartbeat.every);
+        if !counts
+            && self.idle_timeout.is_none()
+            && self.lifetime_max.is_none()
+            && beats.is_none()
+        {
             return None;
         }
         let end_of_life = self
@@ -91,6 +109,7 @@ impl Limits {
             counted_from: now,
             last_message: now,
             end_of_life,
+            heartbeat: beats.map_or(Instant::FAR, |every| now + every),
         }))
     }
 }
@@ -122,6 +141,14 @@ impl WebSocket {
         (now >= ages.end_of_life).then_some(Aged::Old)
     }
 
+    /// The heartbeat, if it is due; the next one counts from `now`.
+    pub(crate) fn take_heartbeat(&mut self, limits: &Limits, now: Instant) -> Option<&'static [u8]> {
+        let heartbeat = limits.heartbeat.as_ref()?;
+        let ages = self.ages.as_mut().filter(|ages| now >= ages.heartbeat)?;
+        ages.heartbeat = now + heartbeat.every;
+        Some(heartbeat.text)
+    }
+
     /// When something is due.
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let machine = self.machine.poll_timeout(&limits.machine);
@@ -130,7 +157,13 @@ impl WebSocket {
         };
         let idle = limits.idle_timeout.map(|idle| ages.last_message + idle);
         let old = limits.lifetime_max.map(|_| ages.end_of_life);
-        machine.into_iter().chain(idle).chain(old).min()
+        let beat = limits.heartbeat.as_ref().map(|_| ages.heartbeat);
+        machine
+            .into_iter()
+            .chain(idle)
+            .chain(old)
+            .chain(beat)
+            .min()
     }
 }
 

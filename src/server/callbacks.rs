@@ -3,7 +3,7 @@
 
 use super::core::Core;
 use super::cx::App;
-use super::engine::{Command, Next};
+use super::engine::{Command, Link, Next};
 use super::object::{At, Object};
 use super::{Msg, SourceTag};
 use crate::conn::ConnKey;
@@ -149,12 +149,14 @@ impl<S: 'static> Core<S> {
                 Next::Released(id) => self.released(io, id),
                 Next::Decided(id, decision) => self.decided(io, id, decision),
                 Next::Resumed(id) => {
-                    if let Some(entry) = engine.connections.get(id.0) {
-                        let conn = entry.conn;
+                    let entry = engine.connections.get(id.0);
+                    if let Some(conn) = entry.and_then(|entry| entry.link.conn()) {
                         self.resume(io, conn);
                     }
                 }
                 Next::Answered(conn) => self.resume(io, conn),
+                Next::ChannelOpened(id) => self.channel_opened(io, id),
+                Next::ChannelMessage(id, text) => self.channel_message(id, &text),
                 Next::Loop(job) => {
                     let sources = &mut self.sources;
                     let mut io = super::ServerLoop { io, sources };
@@ -193,7 +195,13 @@ impl<S: 'static> Core<S> {
             return;
         }
         let waiting = entry.rare.as_mut().and_then(|rare| rare.inbox.pop_front());
-        let key = entry.conn;
+        let link = entry.link;
+        if let Link::Session(key) = link {
+            let waiting = entry.rare.as_ref().map_or(0, |rare| rare.inbox.len());
+            if waiting < self.settings.inbox_max {
+                self.engine().unpark(key);
+            }
+        }
         if let Some((kind, bytes)) = waiting {
             self.engine().conns.stats.messages_in += 1;
             let message = crate::Message {
@@ -206,6 +214,7 @@ impl<S: 'static> Core<S> {
             self.engine().next.push_back(Next::Released(id));
             return;
         }
+        let Some(key) = link.conn() else { return };
         if let Some(conn) = self.conn(key) {
             conn.held = false;
         }
@@ -222,6 +231,12 @@ impl<S: 'static> Core<S> {
                     let timeout = io.call_at(at, Msg::Timer(timer));
                     if !self.engine().armed(timer, timeout) {
                         io.remove_timeout(timeout);
+                    }
+                }
+                Command::ArmSession(key, at) => {
+                    let timeout = io.call_at(super::times::coarse(at, io.now()), Msg::Session(key));
+                    if let Some(old) = self.engine().session_armed(key, at, timeout) {
+                        io.remove_timeout(old);
                     }
                 }
                 Command::Disarm(timeout) => {

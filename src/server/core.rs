@@ -46,6 +46,8 @@ pub(crate) struct Core<S: 'static> {
     pub(super) recv: Vec<u8>,
     /// What a WebSocket's machine answers by itself, on its way to the queue. Empty but then.
     pub(crate) control: Vec<u8>,
+    /// Where messages with escapes are decoded. Empty but then.
+    pub(super) text: String,
     pub(super) unix: UnixSeconds,
     pub(super) now: Instant,
     /// Up to when the time is accounted for; see `watch`.
@@ -76,6 +78,7 @@ impl<S: 'static> Core<S> {
             stopped: false,
             recv: vec![0; RECV_BYTES],
             control: Vec::new(),
+            text: String::new(),
             unix: UnixSeconds(0),
             now: Instant::FAR,
             mark: Instant::START,
@@ -89,9 +92,14 @@ impl<S: 'static> Core<S> {
         }
         for mount in &routes.mounts {
             mount.settings.limits.check()?;
-            if self.shared.remote.add_router(mount.router.id) {
-                self.names.push(mount.router.name);
+            for router in std::iter::once(&mount.router).chain(&mount.router.inside) {
+                if self.shared.remote.add_router(router.id) {
+                    self.names.push(router.name);
+                }
             }
+        }
+        for mount in &routes.sockjs {
+            mount.of.settings.check()?;
         }
         // Requests hold the table only while they are handled, so between turns nobody does.
         let table = Rc::get_mut(&mut self.table)
@@ -119,6 +127,10 @@ impl<S: 'static> Core<S> {
             Event::Ready(Msg::Listener(index), _) => self.accept(io, index),
             Event::Ready(Msg::Source(key), readiness) => self.source_ready(io, key, readiness),
             Event::Timeout(Msg::Conn(key)) => self.timeout(io, key),
+            Event::Timeout(Msg::Session(key)) => {
+                self.engine().session_timeout(key);
+                self.follow_up(io);
+            }
             Event::Timeout(Msg::Timer(timer)) => self.timer(io, timer),
             Event::Timeout(Msg::Listener(index)) => self.accept(io, index),
             Event::Timeout(Msg::Drain) => self.drain_step(io),
@@ -139,12 +151,14 @@ impl<S: 'static> Core<S> {
         self.mark = self.now;
         let unix = io.unix_now();
         let changed = self.unix != unix;
+        let seconds = unix.0.saturating_sub(self.unix.0);
         self.unix = unix;
         let now = self.now;
         let conns = &mut self.engine().conns;
         conns.now = now;
         if changed {
             conns.date = date::format(unix);
+            conns.rates.advance(seconds, conns.stats.totals());
         }
     }
 
@@ -160,6 +174,7 @@ impl<S: 'static> Core<S> {
 
     /// Writes what the turn has left to be written.
     pub(crate) fn flush(&mut self, io: &mut IoLoop<Msg>) {
+        self.flush_sessions(io);
         let mut dirty = std::mem::take(&mut self.engine().conns.dirty);
         while !dirty.is_empty() {
             for key in dirty.drain(..) {
@@ -170,12 +185,21 @@ impl<S: 'static> Core<S> {
             }
             // An `on_writable` or `on_close` may have sent more; that is written in this turn too.
             self.follow_up(io);
+            self.flush_sessions(io);
             std::mem::swap(&mut dirty, &mut self.engine().conns.dirty);
         }
         // Both are empty; the one that has grown is kept.
         let kept = &mut self.engine().conns.dirty;
         if kept.capacity() < dirty.capacity() {
             *kept = dirty;
+        }
+    }
+
+    /// Hands what sessions have to send to their receivers.
+    fn flush_sessions(&mut self, io: &mut IoLoop<Msg>) {
+        while self.engine().sessions.is_dirty() {
+            self.engine().flush_sessions();
+            self.follow_up(io);
         }
     }
 
@@ -226,17 +250,21 @@ impl<S: 'static> Core<S> {
         self.remove(io, key);
     }
 
-    /// A handshake that waits for its decision has nobody to tell it to any more.
+    /// The conn has nobody behind it any more: a handshake that waits for its decision is forgotten,
+    /// a session has lost its receiver.
     pub(super) fn abandon(&mut self, key: ConnKey) {
         let Some(conn) = self.conn(key) else { return };
         let Protocol::Http(http) = &conn.protocol else {
             return;
         };
-        let Phase::Deciding(id, _) = http.phase else {
-            return;
-        };
-        if let Some(id) = owner(id) {
-            self.engine().forget(id);
+        let session = http.session;
+        if let Phase::Deciding(id, _) = http.phase {
+            if let Some(id) = owner(id) {
+                self.engine().forget(id);
+            }
+        }
+        if session != 0 {
+            self.engine().receiver_lost(session, key);
         }
     }
 

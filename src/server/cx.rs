@@ -10,7 +10,7 @@ use super::remote::{Ordered, Remote};
 use super::request::Request;
 use super::response::{Later, Response, Streaming};
 use super::target::{Target, To};
-use crate::connection::{Cause, Connection, ConnectionId, IntoMessage, Keep, Message, Sent};
+use crate::connection::{Dialect, Transport, Cause, Connection, ConnectionId, IntoMessage, Keep, Message, Sent};
 use crate::proto::http::cookie::SetCookie;
 use crate::proto::http::response::push_field;
 use crate::proto::ws::handshake::is_own_field;
@@ -102,6 +102,7 @@ impl<'a, C: Connection> Io<'a, C> {
                 Sent::Queued => {}
                 Sent::Full => sent = Sent::Full,
                 Sent::Gone => return Sent::Gone,
+                Sent::Unsupported => return Sent::Unsupported,
             }
         }
         sent
@@ -268,12 +269,7 @@ impl<'a, C: Connection> Io<'a, C> {
             let engine = self.app.shared.engine.borrow();
             let entry = engine.connections.get(self.id.0)?;
             let head = entry.rare.as_ref()?.kept.clone()?;
-            let peer = engine
-                .conns
-                .arena
-                .get(entry.conn)
-                .and_then(|conn| conn.peer);
-            (head, peer, Rc::clone(&engine.trusted))
+            (head, engine.peer_of(self.id), Rc::clone(&engine.trusted))
         };
         kept.0.lend(kept.1, |ip| kept.2.contains(ip), f)
     }
@@ -281,9 +277,20 @@ impl<'a, C: Connection> Io<'a, C> {
     /// The address of the other end of the TCP connection, which may be a proxy's: what the
     /// proxies say is in [`Request::remote_ip`]. `None` on a Unix socket.
     pub fn remote_addr(&self) -> Option<std::net::SocketAddr> {
+        self.app.shared.engine.borrow().peer_of(self.id)
+    }
+
+    /// By which way the client is connected. A session of SockJS keeps to the one it began with.
+    #[doc(alias = "transport_name")]
+    pub fn transport(&self) -> Transport {
         let engine = self.app.shared.engine.borrow();
-        let conn = engine.connections.get(self.id.0)?.conn;
-        engine.conns.arena.get(conn)?.peer
+        let entry = engine.connections.get(self.id.0);
+        entry.map_or(Transport::WebSocket, |entry| entry.transport)
+    }
+
+    /// What the client speaks; of a channel, what the connection below it does.
+    pub fn dialect(&self) -> Dialect {
+        self.app.shared.engine.borrow().dialect(self.id)
     }
 
     fn router(&self) -> u32 {

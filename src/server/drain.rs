@@ -76,6 +76,7 @@ impl<S: 'static> Core<S> {
             for key in self.keys() {
                 self.lose(io, key, Cause::Shutdown);
             }
+            self.engine().forget_sessions();
             self.follow_up(io);
         } else {
             io.call_at(deadline.min(now + STEP), Msg::Drain);
@@ -93,6 +94,7 @@ impl<S: 'static> Core<S> {
         // Dropped listeners refuse at once; registered ones would leave clients in the backlog.
         self.listeners.clear();
         let mut waiting = Vec::new();
+        waiting.extend(self.engine().session_connections());
         for key in self.keys() {
             let Some(conn) = self.conn(key) else { continue };
             match &conn.protocol {

@@ -10,10 +10,14 @@ use super::proxies::Proxies;
 use super::remote::Remote;
 use super::request::Kept;
 use super::response::Response;
+use super::sessions::{SessionKey, Sessions};
 use crate::config::Settings;
 use crate::conn::{ConnKey, Conns, Frame, Protocol, Queued};
-use crate::connection::{Cause, CloseReason, ConnectionId, Keep, Message, Sent};
+use crate::connection::{
+    Cause, CloseReason, ConnectionId, Dialect, Keep, Message, Sent, Transport,
+};
 use crate::hub::Hub;
+use crate::proto::sockjs;
 use crate::proto::ws::Kind;
 use crate::proto::ws::close::{cut_reason, valid_code};
 use crate::proto::ws::frame;
@@ -21,11 +25,11 @@ use crate::proto::ws::handshake::Handshake;
 use crate::reactor::Timeout;
 use crate::stats::Stats;
 use crate::storage::arena::{Arena, Key};
-use crate::storage::write_queue::SHARED_BYTES_MIN;
 use crate::time::Instant;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,6 +47,7 @@ pub(crate) struct Shared<S: 'static> {
 pub(crate) struct Engine<S: 'static> {
     pub(crate) conns: Conns,
     pub(crate) connections: Arena<Entry<S>, ConnectionTag>,
+    pub(crate) sessions: Sessions,
     pub(crate) hub: Hub<ConnectionId, RandomState>,
     /// All open connections of each router.
     rosters: Vec<Vec<ConnectionId>>,
@@ -67,13 +72,37 @@ pub(crate) struct Engine<S: 'static> {
 pub(crate) struct Entry<S: 'static> {
     /// Out while one of its callbacks runs.
     pub(crate) object: Option<Box<dyn Object<S>>>,
-    pub(crate) conn: ConnKey,
+    pub(crate) link: Link,
     pub(crate) router: u32,
     roster_at: u32,
+    pub(crate) transport: Transport,
     pub(crate) life: Life,
     /// How many `Ordered` are held.
     pub(crate) holds: u32,
     pub(crate) rare: Option<Box<Rare>>,
+}
+
+/// What carries a connection, and in which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// A WebSocket whose messages are the application's.
+    WebSocket(ConnKey),
+    /// A WebSocket with frames of SockJS in its messages.
+    SockJs(ConnKey),
+    /// A session of SockJS, whose requests come and go.
+    Session(SessionKey),
+    /// A channel of another connection.
+    Channel(ConnectionId),
+}
+
+impl Link {
+    /// The conn that is its own.
+    pub(crate) fn conn(self) -> Option<ConnKey> {
+        match self {
+            Self::WebSocket(conn) | Self::SockJs(conn) => Some(conn),
+            Self::Session(_) | Self::Channel(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +120,8 @@ pub(crate) struct Rare {
     pub(crate) inbox: VecDeque<(Kind, Box<[u8]>)>,
     pub(crate) kept: Option<Rc<Kept>>,
     pub(crate) opening: Option<Opening>,
+    /// Its name, if it is a channel.
+    pub(crate) channel: Option<Box<str>>,
 }
 
 impl Rare {
@@ -103,12 +134,12 @@ impl Rare {
     }
 }
 
-/// A connection whose handshake is not answered yet.
+/// A connection about which `on_open` has not decided yet.
+#[derive(Default)]
 pub(crate) struct Opening {
-    pub(crate) handshake: Handshake,
-    pub(crate) protocol: Option<String>,
-    pub(crate) mount: u32,
-    /// Header lines for the 101.
+    /// The handshake that is to be answered, if it is a WebSocket.
+    pub(crate) upgrade: Option<Upgrade>,
+    /// Header lines for the answer.
     pub(crate) headers: Vec<u8>,
     /// Frames sent meanwhile.
     early: Vec<u8>,
@@ -118,17 +149,18 @@ pub(crate) struct Opening {
     pub(crate) close: Option<(Cause, u16, String)>,
 }
 
+/// A WebSocket handshake that waits for its answer.
+pub(crate) struct Upgrade {
+    pub(crate) handshake: Handshake,
+    pub(crate) protocol: Option<String>,
+    pub(crate) mount: u32,
+}
+
 impl Opening {
-    pub(crate) fn new(handshake: Handshake, protocol: Option<String>, mount: u32) -> Self {
-        let (headers, early) = Default::default();
+    pub(crate) fn new(upgrade: Option<Upgrade>) -> Self {
         Self {
-            handshake,
-            protocol,
-            mount,
-            headers,
-            early,
-            later: false,
-            close: None,
+            upgrade,
+            ..Self::default()
         }
     }
 
@@ -171,6 +203,10 @@ pub(crate) enum Next<S: 'static> {
     Answered(ConnKey),
     /// A connection that was accepted later may read what came meanwhile.
     Resumed(ConnectionId),
+    /// A channel begins: its `on_open`.
+    ChannelOpened(ConnectionId),
+    /// A message for a channel.
+    ChannelMessage(ConnectionId, Box<str>),
     /// Something for the loop itself.
     Loop(LoopJob<S>),
     Drain(Duration),
@@ -186,6 +222,7 @@ pub(crate) enum Dead<S: 'static> {
 /// What the reactor is told after a callback.
 pub(crate) enum Command {
     Arm(TimerId, Instant),
+    ArmSession(SessionKey, Instant),
     Disarm(Timeout),
 }
 
@@ -195,6 +232,7 @@ impl<S: 'static> Engine<S> {
             trusted,
             conns: Conns::new(Rc::clone(&settings)),
             connections: Arena::new(),
+            sessions: Sessions::default(),
             hub: Hub::new(RandomState::new()),
             rosters: Vec::new(),
             timers: Arena::new(),
@@ -212,12 +250,19 @@ impl<S: 'static> Engine<S> {
     // ---- connections ------------------------------------------------------------------------
 
     /// A connection whose handshake is under way.
-    pub(crate) fn begin(&mut self, router: u32, conn: ConnKey, rare: Rare) -> ConnectionId {
+    pub(crate) fn begin(
+        &mut self,
+        router: u32,
+        (link, transport): (Link, Transport),
+        object: Box<dyn Object<S>>,
+        rare: Rare,
+    ) -> ConnectionId {
         ConnectionId(self.connections.insert(Entry {
-            object: None,
-            conn,
+            object: Some(object),
+            link,
             router,
             roster_at: 0,
+            transport,
             life: Life::Opening,
             holds: 0,
             rare: Some(Box::new(rare)),
@@ -230,6 +275,10 @@ impl<S: 'static> Engine<S> {
             return;
         };
         entry.life = Life::Open;
+        self.conns.stats.connections_opened += 1;
+        if !matches!(entry.link, Link::Channel(_)) {
+            self.conns.stats.transports.opened(entry.transport);
+        }
         let router = entry.router as usize;
         if self.rosters.len() <= router {
             self.rosters.resize_with(router + 1, Vec::new);
@@ -238,7 +287,14 @@ impl<S: 'static> Engine<S> {
         self.rosters[router].push(id);
         if let Some(rare) = &mut entry.rare {
             rare.opening = None;
-            if rare.kept.is_none() && rare.timers.is_empty() && rare.inbox.is_empty() {
+            let Rare {
+                timers,
+                inbox,
+                kept,
+                channel,
+                ..
+            } = &**rare;
+            if timers.is_empty() && inbox.is_empty() && kept.is_none() && channel.is_none() {
                 entry.rare = None;
             }
         }
@@ -248,6 +304,20 @@ impl<S: 'static> Engine<S> {
         self.connections
             .get(id.0)
             .is_some_and(|entry| entry.life == Life::Open)
+    }
+
+    /// Whether it is open, or about to be.
+    pub(crate) fn is_there(&self, id: ConnectionId) -> bool {
+        self.connections
+            .get(id.0)
+            .is_some_and(|entry| entry.life != Life::Closing)
+    }
+
+    /// How many messages wait while it is held.
+    pub(crate) fn inbox_len(&self, id: ConnectionId) -> usize {
+        let entry = self.connections.get(id.0);
+        let rare = entry.and_then(|entry| entry.rare.as_ref());
+        rare.map_or(0, |rare| rare.inbox.len())
     }
 
     /// Closes for the application: nothing reaches it any more, `on_close` follows.
@@ -278,6 +348,9 @@ impl<S: 'static> Engine<S> {
             .map(|rare| std::mem::take(&mut rare.timers))
             .unwrap_or_default();
         if entry.life != Life::Opening {
+            if !matches!(entry.link, Link::Channel(_)) {
+                self.conns.stats.transports.closed(entry.transport);
+            }
             let (router, at) = (entry.router as usize, entry.roster_at as usize);
             self.rosters[router].swap_remove(at);
             if let Some(&moved) = self.rosters[router].get(at) {
@@ -309,34 +382,92 @@ impl<S: 'static> Engine<S> {
     // ---- sending ----------------------------------------------------------------------------
 
     pub(crate) fn send(&mut self, id: ConnectionId, message: Message<'_>) -> Sent {
-        let Some(entry) = self.connections.get_mut(id.0) else {
+        let Some(entry) = self.connections.get(id.0) else {
             return Sent::Gone;
         };
-        match entry.life {
-            Life::Closing => Sent::Gone,
-            Life::Opening => {
-                let (high, max) = (
-                    self.settings.write_high_bytes,
-                    self.settings.write_max_bytes,
-                );
-                let opening = entry.rare.as_mut().and_then(|rare| rare.opening.as_mut());
-                let Some(opening) = opening.filter(|o| o.close.is_none()) else {
-                    return Sent::Gone;
-                };
-                if opening.early.len() >= max {
-                    self.overflow(id);
-                    return Sent::Gone;
-                }
-                frame::write_message(&mut opening.early, message.kind, message.bytes);
-                match opening.early.len() > high {
-                    true => Sent::Full,
-                    false => Sent::Queued,
-                }
-            }
-            Life::Open => {
-                let queued = self.conns.send(entry.conn, message.kind, message.bytes);
+        match (entry.life, entry.link) {
+            (Life::Open, Link::WebSocket(conn)) => {
+                let queued = self.conns.send(conn, message.kind, message.bytes);
                 self.sent(id, queued)
             }
+            (Life::Closing, _) => Sent::Gone,
+            (life, link) => self.send_otherwise(id, life, link, message),
+        }
+    }
+
+    /// Sends what needs another form than its own, or goes before the answer of the handshake.
+    fn send_otherwise(
+        &mut self,
+        id: ConnectionId,
+        life: Life,
+        link: Link,
+        message: Message<'_>,
+    ) -> Sent {
+        if let Link::WebSocket(_) = link {
+            return self.send_early(id, message);
+        }
+        let Some(text) = message.text() else {
+            self.conns.stats.unsupported += 1;
+            return Sent::Unsupported;
+        };
+        match link {
+            Link::SockJs(conn) => {
+                let mut bytes = std::mem::take(&mut self.frame);
+                bytes.clear();
+                sockjs::frame::push_message(&mut bytes, text);
+                let framed = Message {
+                    kind: Kind::Text,
+                    bytes: &bytes,
+                };
+                let sent = match life {
+                    Life::Open => {
+                        let queued = self.conns.send(conn, framed.kind, framed.bytes);
+                        self.sent(id, queued)
+                    }
+                    _ => self.send_early(id, framed),
+                };
+                self.keep_frame(bytes);
+                sent
+            }
+            Link::Session(key) => self.send_session(key, |session| session.push(text)),
+            Link::Channel(parent) => {
+                let Some(frame) = self.channel_frame("msg", id, Some(text)) else {
+                    return Sent::Gone;
+                };
+                self.send(parent, frame.as_str().into())
+            }
+            Link::WebSocket(_) => Sent::Gone,
+        }
+    }
+
+    /// Keeps a message until the handshake of its WebSocket is answered.
+    fn send_early(&mut self, id: ConnectionId, message: Message<'_>) -> Sent {
+        let (high, max) = (
+            self.settings.write_high_bytes,
+            self.settings.write_max_bytes,
+        );
+        let entry = self.connections.get_mut(id.0);
+        let opening = entry
+            .and_then(|entry| entry.rare.as_mut())
+            .and_then(|rare| rare.opening.as_mut());
+        let Some(opening) = opening.filter(|o| o.close.is_none()) else {
+            return Sent::Gone;
+        };
+        if opening.early.len() >= max {
+            self.overflow(id);
+            return Sent::Gone;
+        }
+        frame::write_message(&mut opening.early, message.kind, message.bytes);
+        match opening.early.len() > high {
+            true => Sent::Full,
+            false => Sent::Queued,
+        }
+    }
+
+    /// Keeps a buffer for frames, unless a large one has grown it too far.
+    fn keep_frame(&mut self, bytes: Vec<u8>) {
+        if bytes.capacity() <= SHARED_BYTES_MAX_KEPT {
+            self.frame = bytes;
         }
     }
 
@@ -353,7 +484,7 @@ impl<S: 'static> Engine<S> {
     }
 
     /// Closes a connection whose peer does not take its messages.
-    fn overflow(&mut self, id: ConnectionId) {
+    pub(super) fn overflow(&mut self, id: ConnectionId) {
         self.conns.stats.overflows += 1;
         self.close(id, Cause::Overflow, 1013, "slow consumer");
     }
@@ -368,41 +499,65 @@ impl<S: 'static> Engine<S> {
         let mut bytes = std::mem::take(&mut self.frame);
         bytes.clear();
         frame::write_message(&mut bytes, message.kind, message.bytes);
-        let frame = if bytes.len() < SHARED_BYTES_MIN {
-            Frame::Bytes(&bytes)
-        } else {
-            Frame::Shared(Rc::from(&bytes[..]))
-        };
+        let plain = Frame::of(&bytes);
+        let mut sockjs = Forms::default();
         let mut count = 0;
         for &id in ids {
             let Some(entry) = self.connections.get(id.0) else {
                 continue;
             };
-            let queued = match entry.life {
-                Life::Open if volatile && self.conns.is_blocked(entry.conn) => continue,
-                Life::Open => self.conns.send_frame(entry.conn, &frame),
-                Life::Opening => match self.send(id, message) {
-                    Sent::Gone => Queued::Gone,
-                    Sent::Queued | Sent::Full => Queued::Yes,
+            let link = entry.link;
+            if volatile && self.is_backlogged(link) {
+                continue;
+            }
+            let sent = match (entry.life, link) {
+                (Life::Closing, _) => continue,
+                (Life::Open, Link::WebSocket(conn)) => {
+                    let queued = self.conns.send_frame(conn, &plain);
+                    self.sent(id, queued)
+                }
+                (Life::Open, Link::SockJs(conn)) => match sockjs.frame(message) {
+                    Some(frame) => {
+                        let queued = self.conns.send_frame(conn, &frame);
+                        self.sent(id, queued)
+                    }
+                    None => self.send(id, message),
                 },
-                Life::Closing => continue,
+                (_, Link::Session(key)) => match sockjs.json(message) {
+                    Some(json) => self.send_session(key, |session| session.push_json(json)),
+                    None => self.send(id, message),
+                },
+                _ => self.send(id, message),
             };
-            if self.sent(id, queued) != Sent::Gone {
+            if matches!(sent, Sent::Queued | Sent::Full) {
                 count += 1;
             }
         }
-        drop(frame);
-        if bytes.capacity() <= SHARED_BYTES_MAX_KEPT {
-            self.frame = bytes;
-        }
+        drop(plain);
+        self.keep_frame(bytes);
         count
+    }
+
+    /// Whether what was sent earlier has not been taken yet.
+    fn is_backlogged(&self, link: Link) -> bool {
+        match link {
+            Link::WebSocket(conn) | Link::SockJs(conn) => self.conns.is_blocked(conn),
+            Link::Session(key) => self.is_session_backlogged(key),
+            Link::Channel(parent) => self
+                .connections
+                .get(parent.0)
+                .is_some_and(|entry| self.is_backlogged(entry.link)),
+        }
     }
 
     pub(crate) fn ping(&mut self, id: ConnectionId, data: &[u8]) -> Sent {
         let Some(entry) = self.connections.get(id.0) else {
             return Sent::Gone;
         };
-        let Some(conn) = self.conns.arena.get_mut(entry.conn) else {
+        let Some(key) = entry.link.conn() else {
+            return Sent::Unsupported;
+        };
+        let Some(conn) = self.conns.arena.get_mut(key) else {
             return Sent::Gone;
         };
         let Protocol::WebSocket(ws) = &mut conn.protocol else {
@@ -420,7 +575,7 @@ impl<S: 'static> Engine<S> {
             return Sent::Gone;
         }
         self.conns.queued += tail.len() - before;
-        self.conns.mark_dirty(entry.conn);
+        self.conns.mark_dirty(key);
         Sent::Queued
     }
 
@@ -441,10 +596,20 @@ impl<S: 'static> Engine<S> {
             }
             Life::Open => {}
         }
-        let key = entry.conn;
+        let link = entry.link;
         let code = if valid_code(code) { code } else { 1000 };
         let reason = cut_reason(reason);
-        self.conns.close_websocket(key, code, reason);
+        // SockJS clients are used to a reason.
+        let shown = match (code, reason) {
+            (1000, "") => NORMAL,
+            (_, reason) => reason,
+        };
+        match link {
+            Link::WebSocket(conn) => self.conns.close_websocket(conn, code, reason),
+            Link::SockJs(conn) => self.close_sockjs(conn, code, shown),
+            Link::Session(key) => self.close_session(key, code, shown),
+            Link::Channel(below) => self.tell_closed(id, below),
+        }
         let clean = true;
         self.end(
             id,
@@ -457,12 +622,42 @@ impl<S: 'static> Engine<S> {
         );
     }
 
+    /// Closes a SockJS WebSocket: its own close frame, then that of the WebSocket.
+    pub(crate) fn close_sockjs(&mut self, conn: ConnKey, code: u16, reason: &str) {
+        let mut bytes = std::mem::take(&mut self.frame);
+        bytes.clear();
+        sockjs::frame::push_close(&mut bytes, code, reason);
+        self.conns.send(conn, Kind::Text, &bytes);
+        self.keep_frame(bytes);
+        self.conns.close_websocket(conn, 1000, NORMAL);
+    }
+
     // ---- sets of connections ----------------------------------------------------------------
 
     pub(crate) fn roster(&self, router: u32) -> &[ConnectionId] {
         self.rosters
             .get(router as usize)
             .map_or(&[], |roster| roster)
+    }
+
+    /// The other end of its TCP connection, or of the one that its session began with.
+    pub(crate) fn peer_of(&self, id: ConnectionId) -> Option<SocketAddr> {
+        match self.connections.get(id.0)?.link {
+            Link::WebSocket(conn) | Link::SockJs(conn) => self.conns.arena.get(conn)?.peer,
+            Link::Session(key) => self.sessions.arena.get(key)?.peer,
+            Link::Channel(parent) => self.peer_of(parent),
+        }
+    }
+
+    pub(crate) fn dialect(&self, id: ConnectionId) -> Dialect {
+        match self.connections.get(id.0) {
+            None => Dialect::WebSocket,
+            Some(entry) => match entry.link {
+                Link::WebSocket(_) if entry.transport == Transport::WebSocket => Dialect::WebSocket,
+                Link::WebSocket(_) | Link::SockJs(_) | Link::Session(_) => Dialect::SockJs,
+                Link::Channel(parent) => self.dialect(parent),
+            },
+        }
     }
 
     pub(crate) fn router_of(&self, id: ConnectionId) -> Option<u32> {
@@ -650,14 +845,51 @@ impl<S: 'static> Engine<S> {
     // ---- the rest ---------------------------------------------------------------------------
 
     pub(crate) fn stats(&self) -> Stats {
+        let rates = self.conns.rates.per_second(self.conns.stats.totals());
+        let [connections, messages_in, messages_out] = rates;
         Stats {
+            connections_per_second: connections,
+            messages_in_per_second: messages_in,
+            messages_out_per_second: messages_out,
             conns_open: self.conns.arena.len() as u64,
+            sessions_open: self.sessions.arena.len() as u64,
             connections_open: self.rosters.iter().map(|roster| roster.len() as u64).sum(),
             bytes_queued: self.conns.queued as u64,
             ..self.conns.stats.clone()
         }
     }
 }
+
+/// The forms of SockJS that a message for many needs, each made at most once.
+#[derive(Default)]
+struct Forms {
+    json: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+impl Forms {
+    /// The message as a JSON string. `None`: it is binary.
+    fn json(&mut self, message: Message<'_>) -> Option<&[u8]> {
+        let text = message.text()?;
+        if self.json.is_empty() {
+            sockjs::frame::push_string(&mut self.json, text);
+        }
+        Some(&self.json)
+    }
+
+    /// The message as the frame of a WebSocket.
+    fn frame(&mut self, message: Message<'_>) -> Option<Frame<'_>> {
+        if self.frame.is_empty() {
+            let mut payload = Vec::new();
+            sockjs::frame::push_messages(&mut payload, self.json(message)?);
+            frame::write_message(&mut self.frame, Kind::Text, &payload);
+        }
+        Some(Frame::Bytes(&self.frame))
+    }
+}
+
+/// What SockJS servers say when nothing else is said.
+const NORMAL: &str = "Normal closure";
 
 /// Room that control frames have above `write_max_bytes`.
 pub(crate) const CONTROL_RESERVE: usize = 4 << 10;

@@ -12,6 +12,7 @@ use crate::proto::http::chunked::BodyLimits;
 use crate::proto::http::framing::Framing;
 use crate::proto::http::head::{self, Head, HeadLimits};
 use crate::proto::http::pattern::Params;
+use crate::proto::sockjs;
 use crate::reactor::IoLoop;
 use crate::storage::input::Input;
 use std::borrow::Cow;
@@ -113,6 +114,14 @@ impl<S: 'static> Core<S> {
                     return Err(Error::LengthRequired);
                 }
             }
+            Found::SockJs(mount, rest) => {
+                let endpoint = sockjs::path::parse(rest);
+                if upgrade && endpoint.is_some_and(sockjs::path::Endpoint::is_websocket) {
+                    self.handle(io, key, raw, head, &[], (found, params));
+                    return Ok(());
+                }
+                max = table.sockjs()[*mount as usize].of.settings.body_bytes_max;
+            }
             Found::Files(_) | Found::NoMethod(_) | Found::Nothing => {}
         }
         if framing == Framing::None {
@@ -193,9 +202,11 @@ impl<S: 'static> Core<S> {
             peer,
             client,
             subprotocol: None,
+            transport: None,
         };
         match found {
             Found::WebSocket(mount) => self.upgrade(io, key, mount, raw, req),
+            Found::SockJs(mount, rest) => self.sockjs(io, (key, serial), mount, rest, raw, req),
             Found::Handler(route) => {
                 let handler = Rc::clone(&route.handler);
                 let reply = (key, serial);

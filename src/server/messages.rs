@@ -2,14 +2,19 @@
 
 use super::Msg;
 use super::core::{Core, WS_LINGER, owner};
+use super::engine::Link;
 use super::object::{At, Object};
 use crate::conn::{ConnKey, Protocol};
 use crate::connection::{Cause, CloseReason, ConnectionId, Message};
+use crate::proto::sockjs::message::{self, Broken};
 use crate::proto::ws::Error;
 use crate::proto::ws::machine::{Event, FRAME_WORK, State};
 use crate::reactor::IoLoop;
 use crate::storage::input::Input;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The object that is out of its slot, if one is.
+pub(super) type Out<S> = Option<(ConnectionId, Box<dyn Object<S>>)>;
 
 impl<S: 'static> Core<S> {
     /// Handles frames. False: what is left of the input has to wait.
@@ -25,7 +30,7 @@ impl<S: 'static> Core<S> {
     ) -> bool {
         let budget = self.settings.work_per_turn_bytes;
         let mut control = std::mem::take(&mut self.control);
-        let mut out: Option<(ConnectionId, Box<dyn Object<S>>)> = None;
+        let mut out: Out<S> = None;
         let (mut count, mut last) = (0_u64, None);
         let go_on = loop {
             let conns = &mut self.shared.engine.get_mut().conns;
@@ -67,8 +72,18 @@ impl<S: 'static> Core<S> {
                 self.follow_up(io);
                 continue;
             }
-            count += 1;
             last = Some(id);
+            if limits.framed {
+                match self.sockjs_messages(io, id, &payload, &mut out) {
+                    Ok(messages) => count += messages,
+                    Err(broken) => {
+                        self.put_back(&mut out);
+                        self.sockjs_failed(io, key, id, broken);
+                    }
+                }
+                continue;
+            }
+            count += 1;
             let message = Message {
                 kind,
                 bytes: &payload,
@@ -85,6 +100,43 @@ impl<S: 'static> Core<S> {
             self.watch(io, "on_message", last);
         }
         go_on
+    }
+
+    /// Takes the messages out of a frame of SockJS.
+    fn sockjs_messages(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        id: ConnectionId,
+        bytes: &[u8],
+        out: &mut Out<S>,
+    ) -> Result<u64, Broken> {
+        let text = std::str::from_utf8(bytes).map_err(|_| Broken::Json)?;
+        Ok(self.deliver(io, id, message::websocket(text)?, out))
+    }
+
+    /// A frame of SockJS is broken: the WebSocket is closed without one of our own.
+    fn sockjs_failed(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        key: ConnKey,
+        id: ConnectionId,
+        broken: Broken,
+    ) {
+        log::debug!("{id}: {}", broken.text());
+        let reason = "Broken framing.";
+        let engine = self.engine();
+        engine.conns.stats.protocol_errors += 1;
+        engine.conns.close_websocket(key, 3000, reason);
+        engine.end(
+            id,
+            CloseReason {
+                cause: Cause::Protocol,
+                code: 3000,
+                reason: reason.to_owned(),
+                clean: false,
+            },
+        );
+        self.follow_up(io);
     }
 
     /// Handles what is no message: the end of the input, a control frame, a broken rule. False:
@@ -142,11 +194,11 @@ impl<S: 'static> Core<S> {
 
     /// Hands a message over, or keeps it while an `Ordered` is held. False: something follows from
     /// it that has to be done before the next one.
-    fn message(
+    pub(super) fn message(
         &mut self,
         id: ConnectionId,
         message: Message<'_>,
-        out: &mut Option<(ConnectionId, Box<dyn Object<S>>)>,
+        out: &mut Out<S>,
     ) -> bool {
         if out.is_none() {
             let engine = self.shared.engine.get_mut();
@@ -155,9 +207,15 @@ impl<S: 'static> Core<S> {
             };
             if entry.holds > 0 {
                 let inbox = &mut entry.rare.get_or_insert_default().inbox;
+                // Whoever is below a channel cannot be kept waiting for it.
+                if matches!(entry.link, Link::Channel(_)) && inbox.len() >= self.settings.inbox_max {
+                    engine.close(id, Cause::Overflow, 1013, "inbox full");
+                    return false;
+                }
                 inbox.push_back((message.kind, message.bytes.into()));
                 let full = inbox.len() >= self.settings.inbox_max;
-                if let Some(conn) = engine.conns.arena.get_mut(entry.conn).filter(|_| full) {
+                let conn = entry.link.conn().filter(|_| full);
+                if let Some(conn) = conn.and_then(|conn| engine.conns.arena.get_mut(conn)) {
                     conn.held = true;
                 }
                 return true;
@@ -177,7 +235,7 @@ impl<S: 'static> Core<S> {
 
     /// Puts an object back into its slot.
     #[inline]
-    fn put_back(&mut self, out: &mut Option<(ConnectionId, Box<dyn Object<S>>)>) {
+    pub(super) fn put_back(&mut self, out: &mut Out<S>) {
         if let Some((id, object)) = out.take() {
             if let Some(entry) = self.engine().connections.get_mut(id.0) {
                 entry.object = Some(object);

@@ -10,12 +10,15 @@ pub(crate) mod engine;
 pub(crate) mod files;
 pub(crate) mod http;
 mod messages;
+pub(crate) mod multiplex;
 pub(crate) mod object;
 pub(crate) mod proxies;
 pub(crate) mod remote;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod routing;
+pub(crate) mod sessions;
+pub(crate) mod sockjs;
 #[cfg(feature = "signals")]
 mod signals;
 pub(crate) mod target;
@@ -32,7 +35,7 @@ use crate::error::Error;
 use crate::net::open_files_limit;
 use crate::net::{ListenOptions, Listener, LocalAddr};
 use crate::reactor::{Clock, Handler, IoLoop, LoopHandle, Readiness};
-use crate::router::{Route, Router, Routes, WebSocket};
+use crate::router::{Route, Router, Routes, SockJs, WebSocket};
 use crate::stats::Stats;
 use crate::storage::arena::{Arena, Key};
 use crate::time::Instant;
@@ -43,6 +46,7 @@ use mio::Interest;
 use mio::event::Source;
 use proxies::Proxies;
 use remote::Remote;
+use sessions::SessionKey;
 use std::cell::RefCell;
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
@@ -57,6 +61,7 @@ pub(crate) enum Msg {
     Conn(ConnKey),
     Listener(u32),
     Timer(TimerId),
+    Session(SessionKey),
     Source(Key<SourceTag>),
     Drain,
 }
@@ -179,6 +184,17 @@ impl<S: 'static> SocketServer<S> {
         settings: WebSocket,
     ) -> Self {
         self.routes(Routes::new().websocket(pattern, router, settings))
+    }
+
+    /// Serves a class over SockJS, at and below a prefix; see [`Routes::sockjs`].
+    #[must_use]
+    pub fn sockjs<C: Connection<State = S>>(
+        self,
+        prefix: &str,
+        router: &Router<C>,
+        of: SockJs,
+    ) -> Self {
+        self.routes(Routes::new().sockjs(prefix, router, of))
     }
 
     /// Answers GET (and HEAD) at a path; see [`Route`].
@@ -616,8 +632,12 @@ impl<S: 'static> ServerLoop<'_, S> {
 
 /// A number in 0 to 1, to spread what would happen at once.
 pub(crate) fn fraction() -> f64 {
+    f64::from(random_u32()) / f64::from(u32::MAX)
+}
+
+pub(crate) fn random_u32() -> u32 {
     let mut bytes = [0; 4];
     // Without entropy nothing is spread, and nothing else suffers.
     let _ = getrandom::fill(&mut bytes);
-    f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
+    u32::from_ne_bytes(bytes)
 }

@@ -1,5 +1,6 @@
 //! A request as handlers and `on_open` see it.
 
+use crate::connection::Transport;
 use crate::proto::http::forwarded::Client;
 use crate::proto::http::head::{self, Head};
 use crate::proto::http::pattern::Params;
@@ -16,6 +17,7 @@ pub struct Request<'a> {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) client: Client<'a>,
     pub(crate) subprotocol: Option<&'a str>,
+    pub(crate) transport: Option<Transport>,
 }
 
 impl<'a> Request<'a> {
@@ -105,6 +107,11 @@ impl<'a> Request<'a> {
         self.subprotocol
     }
 
+    /// By which way the client connects, in `on_open`; `None` for plain HTTP.
+    pub fn transport(&self) -> Option<Transport> {
+        self.transport
+    }
+
     /// The body, chunks put together; empty if there was none. `body_bytes_max` at most.
     pub fn body(&self) -> &'a [u8] {
         self.body
@@ -142,6 +149,7 @@ impl<'a> Request<'a> {
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
             subprotocol: self.subprotocol.map(str::to_owned),
+            transport: self.transport,
         }
     }
 }
@@ -151,6 +159,7 @@ pub(crate) struct Kept {
     raw: Box<[u8]>,
     params: Box<[(Box<str>, Box<str>)]>,
     subprotocol: Option<String>,
+    transport: Option<Transport>,
 }
 
 impl Kept {
@@ -177,6 +186,7 @@ impl Kept {
             peer,
             client,
             subprotocol,
+            transport: self.transport,
         }))
     }
 }

@@ -1,20 +1,26 @@
 //! The routes of all listeners, as requests are matched against them.
 
-use crate::conn::websocket::Limits;
+use crate::conn::websocket::{Heartbeat, Limits};
 use crate::proto::http::Error;
 use crate::proto::http::pattern::Params;
-use crate::router::{Endpoint, Entry, Messages, Mount, Route, Routes};
+use crate::proto::sockjs::frame;
+use crate::router::{Endpoint, Entry, Framing, Messages, Mount, Route, Routes, SockJsMount};
 use crate::server::files::Files;
+use crate::session;
+use std::rc::Rc;
 
 /// Routes by site; a listener belongs to one site, mounts are numbered through.
 pub(crate) struct Table<S: 'static> {
     sites: Vec<Site<S>>,
     mounts: Vec<Mount<S>>,
+    sockjs: Vec<SockJsMount<S>>,
+    session_limits: Vec<Rc<session::Limits>>,
 }
 
 struct Site<S: 'static> {
     entries: Vec<Entry<S>>,
     first_mount: usize,
+    first_sockjs: usize,
 }
 
 /// What answers a request.
@@ -23,6 +29,8 @@ pub(crate) enum Found<'t, S: 'static> {
     /// A WebSocket mount, by its number.
     WebSocket(u32),
     Files(&'t Files),
+    /// A SockJS mount, by its number, and the path below its prefix.
+    SockJs(u32, &'t str),
     /// The path exists, this method does not: the value of `Allow`.
     NoMethod(String),
     Nothing,
@@ -33,6 +41,8 @@ impl<S: 'static> Table<S> {
         Self {
             sites: Vec::new(),
             mounts: Vec::new(),
+            sockjs: Vec::new(),
+            session_limits: Vec::new(),
         }
     }
 
@@ -41,7 +51,15 @@ impl<S: 'static> Table<S> {
         self.sites.push(Site {
             entries: routes.table,
             first_mount: self.mounts.len(),
+            first_sockjs: self.sockjs.len(),
         });
+        for mut mount in routes.sockjs {
+            mount.websocket += self.mounts.len();
+            mount.raw += self.mounts.len();
+            self.session_limits
+                .push(Rc::new(super::sockjs::limits(&mount.of)));
+            self.sockjs.push(mount);
+        }
         self.mounts.extend(routes.mounts);
         self.sites.len() - 1
     }
@@ -50,13 +68,31 @@ impl<S: 'static> Table<S> {
         let of = |mount: &Mount<S>| {
             let messages = mount.settings.messages;
             let (text, binary) = (messages != Messages::Binary, messages != Messages::Text);
-            Limits::new(&mount.settings.limits, text, binary)
+            let heartbeat = match mount.framing {
+                Framing::SockJs(every) => Some(Heartbeat {
+                    every,
+                    text: frame::HEARTBEAT,
+                }),
+                Framing::Plain | Framing::RawSockJs => None,
+            };
+            let mut limits = Limits::new(&mount.settings.limits, text, binary);
+            limits.framed = heartbeat.is_some();
+            limits.heartbeat = heartbeat;
+            limits
         };
         self.mounts.iter().map(of).collect()
     }
 
     pub(crate) fn mounts(&self) -> &[Mount<S>] {
         &self.mounts
+    }
+
+    pub(crate) fn session_limits(&self) -> &[Rc<session::Limits>] {
+        &self.session_limits
+    }
+
+    pub(crate) fn sockjs(&self) -> &[SockJsMount<S>] {
+        &self.sockjs
     }
 
     /// Finds what answers. A path may have both handlers and a WebSocket: an upgrade goes to the
@@ -76,6 +112,15 @@ impl<S: 'static> Table<S> {
         // Most patterns and most paths are plain text, which is compared as it is.
         let plain = !path.contains('%');
         for entry in &site.entries {
+            if let Endpoint::SockJs(mount) = &entry.to {
+                // Its paths are compared as they were sent: percent escapes are part of an id.
+                let rest = path.strip_prefix(&entry.text);
+                if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+                    let mount = (site.first_sockjs + mount) as u32;
+                    return Ok((Found::SockJs(mount, rest), Params::default()));
+                }
+                continue;
+            }
             if plain && entry.literal && entry.text != path {
                 continue;
             }
@@ -94,6 +139,7 @@ impl<S: 'static> Table<S> {
                     "GET" | "HEAD" => return Ok((Found::Files(files), params)),
                     _ => allowed.extend(["GET", "HEAD"]),
                 },
+                Endpoint::SockJs(_) => {}
                 Endpoint::Methods(routes) => {
                     let of = |method: &str| routes.iter().find(|route| route.method == method);
                     let route = of(method).or_else(|| of("GET").filter(|_| method == "HEAD"));

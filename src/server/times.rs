@@ -10,8 +10,10 @@ use crate::conn::websocket::Aged;
 use crate::conn::{ConnKey, Protocol};
 use crate::connection::{Cause, CloseReason, Keep};
 use crate::proto::http::reader;
+use crate::proto::ws::Kind;
 use crate::proto::ws::machine::Expired;
 use crate::reactor::IoLoop;
+use crate::time::Instant;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,11 +38,7 @@ impl<S: 'static> Core<S> {
         let Some(deadline) = conn.deadline(&self.settings, &self.limits) else {
             return;
         };
-        let at = if deadline - io.now() >= COARSE_FROM {
-            deadline.round_up(COARSE_NANOS)
-        } else {
-            deadline
-        };
+        let at = coarse(deadline, io.now());
         match conn.timer {
             Some((armed, _)) if armed <= at => {}
             old => {
@@ -89,6 +87,12 @@ impl<S: 'static> Core<S> {
             Protocol::WebSocket(ws) => {
                 let limits = &self.limits[ws.mount as usize];
                 let id = owner(ws.owner);
+                if let Some(text) = ws.take_heartbeat(limits, now).filter(|_| id.is_some()) {
+                    let out = conn.out.tail(&mut conns.pool);
+                    let before = out.len();
+                    ws.machine.send(Kind::Text, text, out);
+                    conns.queued += out.len() - before;
+                }
                 match (id, ws.aged(limits, now)) {
                     (Some(id), Some(Aged::Idle)) => engine.close(id, Cause::Timeout, 1000, "idle"),
                     (Some(id), Some(Aged::Old)) => {
@@ -177,6 +181,14 @@ impl<S: 'static> Core<S> {
             (TimerRun::Once(_) | TimerRun::Every(..), None) => {}
         }
         self.follow_up(io);
+    }
+}
+
+/// Where a deadline goes on the grid.
+pub(super) fn coarse(deadline: Instant, now: Instant) -> Instant {
+    match deadline - now >= COARSE_FROM {
+        true => deadline.round_up(COARSE_NANOS),
+        false => deadline,
     }
 }
 

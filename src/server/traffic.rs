@@ -143,6 +143,7 @@ impl<S: 'static> Core<S> {
         match &mut conn.protocol {
             // Whoever holds a stream open has gone; a plain request that is whole is still answered.
             Protocol::Http(http) => match &http.phase {
+                Phase::Waiting(..) if http.session != 0 => self.lose_politely(io, key),
                 Phase::Waiting(terms, until) => {
                     let (mut terms, until) = (*terms, *until);
                     terms.keep_alive &= complete;
@@ -200,6 +201,10 @@ impl<S: 'static> Core<S> {
             if let Some(id) = owner(conn.owner()) {
                 engine.next.push_back(Next::Writable(id));
             }
+        }
+        // A session gives a receiver more only as it takes it.
+        if conn.out.is_empty() && conn.session() != 0 {
+            engine.sessions.mark_dirty_bits(conn.session());
         }
         if conn.out.is_empty() && conn.shut_down(now) {
             self.remove(io, key);

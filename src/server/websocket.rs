@@ -2,19 +2,22 @@
 
 use super::Msg;
 use super::core::Core;
-use super::engine::{Life, Opening, Rare};
+use super::engine::{Life, Link, Opening, Rare, Upgrade};
 use super::request::Request;
 use crate::conn::http1::Phase;
 use crate::conn::websocket::WebSocket;
 use crate::conn::{ConnKey, Protocol};
-use crate::connection::{ConnectionId, Refusing, Reject};
+use crate::connection::{ConnectionId, Refusing, Reject, Transport};
 use crate::proto::http::Version;
 use crate::proto::http::origin::OriginRequest;
 use crate::proto::http::response::push_field;
+use crate::proto::sockjs;
+use crate::proto::ws::Kind;
+use crate::proto::ws::frame::write_message;
 use crate::proto::ws::handshake::{self, Refusal, Versions};
 use crate::proto::ws::machine::Machine;
 use crate::reactor::IoLoop;
-use crate::router::Mount;
+use crate::router::{Framing, Mount};
 use std::rc::Rc;
 
 impl<S: 'static> Core<S> {
@@ -30,18 +33,25 @@ impl<S: 'static> Core<S> {
         req: Request<'_>,
     ) {
         let head = req.head;
+        let table = Rc::clone(&self.table);
+        let Mount {
+            router,
+            settings,
+            framing,
+        } = &table.mounts()[mount as usize];
+        let route = match framing {
+            Framing::Plain => handshake::Route::WebSocket,
+            Framing::SockJs(_) | Framing::RawSockJs => handshake::Route::Transport,
+        };
         let asked = handshake::Request {
             method: head.method,
             http11: head.version == Version::Http11,
             headers: head.headers,
         };
-        let shake =
-            match handshake::check(&asked, Versions::WithDrafts, handshake::Route::WebSocket) {
-                Ok(shake) => shake,
-                Err(refusal) => return self.refuse_handshake(key, &refusal),
-            };
-        let table = Rc::clone(&self.table);
-        let Mount { router, settings } = &table.mounts()[mount as usize];
+        let shake = match handshake::check(&asked, Versions::WithDrafts, route) {
+            Ok(shake) => shake,
+            Err(refusal) => return self.refuse_handshake(key, &refusal),
+        };
         let from = OriginRequest::of(&head, req.host());
         let allowed = match (
             from.origin.filter(|_| !from.several),
@@ -82,8 +92,14 @@ impl<S: 'static> Core<S> {
             self.engine().conns.stats.handshakes_refused += 1;
             return self.refuse_with(key, 503, "", b"Retry-After: 1\r\n");
         }
+        let by = match framing {
+            Framing::Plain => (Link::WebSocket(key), Transport::WebSocket),
+            Framing::RawSockJs => (Link::WebSocket(key), Transport::RawWebSocket),
+            Framing::SockJs(_) => (Link::SockJs(key), Transport::WebSocket),
+        };
         let req = Request {
             subprotocol: protocol.as_deref(),
+            transport: Some(by.1),
             ..req
         };
         let index = self.shared.remote.router_index(router.id);
@@ -91,17 +107,19 @@ impl<S: 'static> Core<S> {
             return self.refuse_with(key, 500, "", b"");
         };
         let kept = router.keep_request.then(|| Rc::new(req.keep(raw)));
-        let rare = Rare::opening(Opening::new(shake, protocol.clone(), mount), kept);
-        let id = self.engine().begin(index, key, rare);
-        if let Some(entry) = self.engine().connections.get_mut(id.0) {
-            entry.object = Some(object);
-        }
+        let upgrade = Upgrade {
+            handshake: shake,
+            protocol: protocol.clone(),
+            mount,
+        };
+        let rare = Rare::opening(Opening::new(Some(upgrade)), kept);
+        let id = self.engine().begin(index, by, object, rare);
         let opened = self.call(io, id, "on_open", |object, at| object.open(at, &req));
         let until = io.now() + self.settings.answer_timeout;
         match opened {
             None => self.decided(io, id, Err(Reject::status(500))),
             Some(Err(reject)) => self.decided(io, id, Err(reject)),
-            Some(Ok(())) if self.decides_later(id) => {
+            Some(Ok(())) if self.opening(id).is_some_and(|opening| opening.later) => {
                 if let Some(Protocol::Http(http)) = self.conn(key).map(|conn| &mut conn.protocol) {
                     http.phase = Phase::Deciding(id.0.to_bits(), until);
                 }
@@ -110,16 +128,12 @@ impl<S: 'static> Core<S> {
         }
     }
 
-    fn decides_later(&mut self, id: ConnectionId) -> bool {
-        self.opening(id).is_some_and(|opening| opening.later)
-    }
-
-    fn opening(&mut self, id: ConnectionId) -> Option<&mut Opening> {
+    pub(super) fn opening(&mut self, id: ConnectionId) -> Option<&mut Opening> {
         let entry = self.engine().connections.get_mut(id.0)?;
         entry.rare.as_mut().and_then(|rare| rare.opening.as_mut())
     }
 
-    fn is_short_of_memory(&mut self) -> bool {
+    pub(super) fn is_short_of_memory(&mut self) -> bool {
         let max = self.settings.buffers_max_bytes;
         self.engine().conns.queued >= max / 100 * 80
     }
@@ -151,25 +165,64 @@ impl<S: 'static> Core<S> {
         if entry.life != Life::Opening {
             return;
         }
-        let key = entry.conn;
+        let link = entry.link;
         let draining = self.engine().conns.draining;
         let decision = match decision {
             Ok(()) if draining => Err(Reject::status(503).header("Retry-After", "1")),
             decision => decision,
         };
+        if decision.is_err() {
+            self.engine().conns.stats.rejected += 1;
+        }
+        let Some(key) = link.conn() else {
+            return self.decided_otherwise(id, link, decision);
+        };
         match decision {
             Ok(()) => self.open(io, key, id),
             Err(reject) => {
-                self.engine().conns.stats.rejected += 1;
-                let entry = self.engine().connections.get_mut(id.0);
-                let opening = entry
-                    .and_then(|entry| entry.rare.as_mut())
-                    .and_then(|rare| rare.opening.take());
+                let opening = self.opening(id).map(std::mem::take);
                 self.engine().forget(id);
-                self.reject(io, key, opening, reject);
+                let upgrade = opening.and_then(|opening| Some((opening.upgrade?, opening.headers)));
+                self.reject(io, (key, link), upgrade, reject);
             }
         }
         self.settle(io, key);
+    }
+
+    /// The same for who has no handshake to be answered.
+    fn decided_otherwise(
+        &mut self,
+        id: ConnectionId,
+        link: Link,
+        decision: Result<(), Reject>,
+    ) {
+        match decision {
+            Ok(()) => {
+                let opening = self.opening(id).map(std::mem::take);
+                let (close, waited) = opening.map_or((None, false), |it| (it.close, it.later));
+                let engine = self.engine();
+                engine.opened(id);
+                if let Link::Session(key) = link {
+                    engine.accept_session(key);
+                }
+                if waited {
+                    engine.release(id);
+                }
+                if let Some((cause, code, reason)) = close {
+                    engine.close(id, cause, code, &reason);
+                }
+            }
+            Err(reject) => {
+                let (code, reason) = reject.as_close();
+                let engine = self.engine();
+                match link {
+                    Link::Session(key) => engine.refuse_session(key, code, reason),
+                    Link::Channel(below) => engine.tell_closed(id, below),
+                    Link::WebSocket(_) | Link::SockJs(_) => {}
+                }
+                engine.forget(id);
+            }
+        }
     }
 
     /// Answers the handshake; what `on_open` sent follows.
@@ -177,23 +230,31 @@ impl<S: 'static> Core<S> {
         let Some(opening) = self.opening(id) else {
             return;
         };
-        let mut head = Vec::new();
-        let protocol = opening.protocol.take();
-        handshake::write_101(
-            &mut head,
-            &opening.handshake,
-            protocol.as_deref(),
-            &opening.headers,
-        );
-        head.append(&mut opening.take_early());
-        let (mount, close) = (opening.mount, opening.close.take());
-        self.become_websocket(io, key, mount, id.0.to_bits(), &head);
+        let Some(upgrade) = opening.upgrade.take() else {
+            return;
+        };
+        let (mut early, close) = (opening.take_early(), opening.close.take());
+        let headers = std::mem::take(&mut opening.headers);
+        let mut head = self.head_101(&upgrade, &headers);
+        head.append(&mut early);
+        self.become_websocket(io, key, upgrade.mount, id.0.to_bits(), &head);
         let engine = self.engine();
         engine.opened(id);
         engine.conns.stats.websockets_opened += 1;
         if let Some((cause, code, reason)) = close {
             engine.close(id, cause, code, &reason);
         }
+    }
+
+    /// The answer to a handshake, and what the protocol inside begins with.
+    fn head_101(&self, upgrade: &Upgrade, headers: &[u8]) -> Vec<u8> {
+        let mut head = Vec::new();
+        let protocol = upgrade.protocol.as_deref();
+        handshake::write_101(&mut head, &upgrade.handshake, protocol, headers);
+        if let Framing::SockJs(_) = self.table.mounts()[upgrade.mount as usize].framing {
+            write_message(&mut head, Kind::Text, sockjs::frame::OPEN);
+        }
+        head
     }
 
     fn become_websocket(
@@ -244,11 +305,17 @@ impl<S: 'static> Core<S> {
     fn reject(
         &mut self,
         io: &mut IoLoop<Msg>,
-        key: ConnKey,
-        opening: Option<Opening>,
+        (key, link): (ConnKey, Link),
+        upgrade: Option<(Upgrade, Vec<u8>)>,
         reject: Reject,
     ) {
-        match (reject.how, opening) {
+        let closes = reject.as_close();
+        match (&reject.how, upgrade) {
+            (_, Some((upgrade, headers))) if matches!(link, Link::SockJs(_)) => {
+                let head = self.head_101(&upgrade, &headers);
+                self.become_websocket(io, key, upgrade.mount, 0, &head);
+                self.engine().close_sockjs(key, closes.0, closes.1);
+            }
             (Refusing::Status(status), _) => {
                 let mut lines = Vec::new();
                 for (name, value) in &reject.headers {
@@ -256,31 +323,24 @@ impl<S: 'static> Core<S> {
                         log::error!("header {name:?} of a refusal: {error}");
                     }
                 }
-                self.refuse_with_body(key, status, reject.content_type, &reject.body, &lines);
+                self.refuse_with_body(key, *status, reject.content_type, &reject.body, &lines);
             }
-            (Refusing::Close(code, reason), Some(mut opening)) => {
+            (Refusing::Close(code, reason), Some((upgrade, mut lines))) => {
                 // With the subprotocol: without it a browser that asked for one fails, and shows
                 // its page 1006 in place of the code.
-                let mut head = Vec::new();
                 let headers = reject.headers.iter();
                 for (name, value) in headers.filter(|(name, _)| !handshake::is_own_field(name)) {
-                    if let Err(error) = push_field(&mut opening.headers, name, value) {
+                    if let Err(error) = push_field(&mut lines, name, value) {
                         log::error!("header {name:?} of a refusal: {error}");
                     }
                 }
-                handshake::write_101(
-                    &mut head,
-                    &opening.handshake,
-                    opening.protocol.as_deref(),
-                    &opening.headers,
-                );
-                self.become_websocket(io, key, opening.mount, 0, &head);
-                let code = if crate::proto::ws::close::valid_code(code) {
-                    code
-                } else {
-                    1008
+                let head = self.head_101(&upgrade, &lines);
+                self.become_websocket(io, key, upgrade.mount, 0, &head);
+                let code = match crate::proto::ws::close::valid_code(*code) {
+                    true => *code,
+                    false => 1008,
                 };
-                self.engine().conns.close_websocket(key, code, &reason);
+                self.engine().conns.close_websocket(key, code, reason);
             }
             (Refusing::Close(..), None) => self.refuse_with(key, 403, "", b""),
         }

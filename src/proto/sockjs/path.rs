@@ -98,6 +98,18 @@ fn is_id(segment: &str) -> bool {
 }
 
 impl Endpoint<'_> {
+    /// Whether a WebSocket is spoken there.
+    pub fn is_websocket(self) -> bool {
+        matches!(
+            self,
+            Self::RawWebSocket
+                | Self::Session {
+                    transport: Transport::WebSocket,
+                    ..
+                }
+        )
+    }
+
     /// The `Allow` field of a 405, as sockjs-node writes it.
     pub fn allow(&self) -> &'static str {
         match self {

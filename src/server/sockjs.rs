@@ -1,0 +1,574 @@
+//! Requests at a SockJS mount: which endpoint answers, with which headers, and what becomes of the
+//! session.
+
+use super::Msg;
+use super::core::Core;
+use super::engine::{Link, Opening, Rare, TimerRun};
+use super::request::Request;
+use super::sessions::{Place, SessionKey};
+use crate::Reject;
+use crate::conn::ConnKey;
+use crate::conn::http1::{OutBody, Outgoing};
+use crate::connection::{ConnectionId, Message, Transport};
+use crate::proto::http::conditional;
+use crate::proto::http::date;
+use crate::proto::http::origin::{OriginRequest, Origins};
+use crate::proto::http::response::push_field;
+use crate::proto::sockjs::message::{self, Broken, Messages};
+use crate::proto::sockjs::path::{self, Endpoint};
+use crate::proto::sockjs::wrapping::{self, Wrapping};
+use crate::proto::sockjs::{Profile, frame, page};
+use crate::reactor::IoLoop;
+use crate::router::{SockJs, SockJsMount};
+use crate::session::{self, Session};
+use crate::time::UnixSeconds;
+use std::borrow::Cow;
+use std::rc::Rc;
+
+/// A request on a conn: the place of its answer, before its headers are known.
+pub(super) type At = (ConnKey, u32);
+
+impl<S: 'static> Core<S> {
+    /// Answers a request at or below the prefix of a mount.
+    pub(super) fn sockjs(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        at: At,
+        mount: u32,
+        rest: &str,
+        raw: &[u8],
+        req: Request<'_>,
+    ) {
+        let table = Rc::clone(&self.table);
+        let SockJsMount {
+            of,
+            websocket,
+            raw: raw_websocket,
+            ..
+        } = &table.sockjs()[mount as usize];
+        let site = Site::new(of, &req);
+        let endpoint = path::parse(rest).filter(|endpoint| site.offers(*endpoint));
+        let Some(endpoint) = endpoint else {
+            return self.reply(at, NOT_FOUND, b"");
+        };
+        if !endpoint.is_allowed(req.method()) {
+            let mut lines = Vec::new();
+            put(&mut lines, "Allow", endpoint.allow());
+            return self.reply(at, (405, None, b""), &lines);
+        }
+        if req.method() == "OPTIONS" {
+            let lines = site.preflight(endpoint, self.unix);
+            return self.reply(at, (204, None, b""), &lines);
+        }
+        match endpoint {
+            Endpoint::Greeting => self.reply(at, (200, PLAIN, page::GREETING.as_bytes()), b""),
+            Endpoint::Iframe => self.iframe(at, of, &req),
+            Endpoint::Info => {
+                let mut text = String::new();
+                page::info(
+                    &mut text,
+                    of.settings.websocket,
+                    of.settings.jsessionid,
+                    of.base_url.as_deref(),
+                    super::random_u32(),
+                );
+                let mut lines = site.nocache();
+                site.cors(&mut lines, Null::Echoed);
+                let kind = Some("application/json; charset=UTF-8");
+                self.reply(at, (200, kind, text.as_bytes()), &lines);
+            }
+            Endpoint::ChunkingTest => self.chunking_test(at, &site),
+            Endpoint::RawWebSocket => self.upgrade(io, at.0, *raw_websocket as u32, raw, req),
+            Endpoint::Session {
+                transport: path::Transport::WebSocket,
+                ..
+            } => self.upgrade(io, at.0, *websocket as u32, raw, req),
+            Endpoint::Session { id, transport } => {
+                let lines = site.session_lines(transport);
+                match transport {
+                    path::Transport::XhrSend | path::Transport::JsonpSend => {
+                        let jsonp = transport == path::Transport::JsonpSend;
+                        self.send_request(io, place(at, lines, jsonp), (mount, id), &req);
+                    }
+                    _ => match receiver(transport, &req) {
+                        Ok((wrapping, transport)) => {
+                            let to = Receiving {
+                                at: place(at, lines, false),
+                                wrapping,
+                                transport,
+                            };
+                            self.receiver_request(io, to, (mount, id), raw, req);
+                        }
+                        Err(text) => self.reply(at, (500, None, text.as_bytes()), &lines),
+                    },
+                }
+            }
+        }
+    }
+
+    // ---- pages ------------------------------------------------------------------------------
+
+    fn iframe(&mut self, at: At, of: &SockJs, req: &Request<'_>) {
+        let body = page::iframe(&of.sockjs_url, of.profile);
+        let etag = page::etag(body.as_bytes());
+        let mut lines = cache(self.unix);
+        put(&mut lines, "ETag", &etag);
+        let known = req
+            .header("If-None-Match")
+            .is_some_and(|tags| conditional::etag_matches(tags.as_bytes(), &etag));
+        if known {
+            self.reply(at, (304, None, b""), &lines);
+        } else {
+            self.reply(at, (200, HTML, body.as_bytes()), &lines);
+        }
+    }
+
+    /// The endpoint of SockJS 0.1: chunks at growing distances.
+    fn chunking_test(&mut self, at: At, site: &Site<'_>) {
+        let mut lines = Vec::new();
+        site.cors(&mut lines, Null::Echoed);
+        let (conn, serial) = at;
+        let response = Outgoing {
+            status: 200,
+            content_type: JAVASCRIPT,
+            headers: &lines,
+            body: OutBody::Stream,
+            close: false,
+        };
+        self.engine().conns.answer(conn, serial, response);
+        self.engine().conns.stream(conn, serial, b"h\n");
+        let mut padded = vec![b' '; 2048];
+        padded.extend_from_slice(b"h\n");
+        self.engine().conns.stream(conn, serial, &padded);
+        for (n, ms) in [5, 25, 125, 625, 3125, 3125].into_iter().enumerate() {
+            let last = n == 5;
+            let run = TimerRun::App(Box::new(move |app| {
+                let mut engine = app.shared().engine.borrow_mut();
+                match last {
+                    false => drop(engine.conns.stream(conn, serial, b"h\n")),
+                    true => engine.end_stream(conn, serial),
+                }
+            }));
+            let after = std::time::Duration::from_millis(ms);
+            self.engine().start_timer(None, after, run);
+        }
+    }
+
+    // ---- receivers --------------------------------------------------------------------------
+
+    /// A request on which the server may send: it is attached to its session, which it makes if
+    /// there is none.
+    fn receiver_request(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        to: Receiving,
+        (mount, id): (u32, &str),
+        raw: &[u8],
+        req: Request<'_>,
+    ) {
+        let table = Rc::clone(&self.table);
+        let of = &table.sockjs()[mount as usize].of;
+        let ip = req.remote_ip();
+        let engine = self.engine();
+        let Some(key) = engine.sessions.find(mount, id) else {
+            return self.new_session(io, to, (mount, id), raw, req);
+        };
+        let Some(entry) = engine.sessions.arena.get(key) else {
+            return;
+        };
+        let mut refused = Vec::new();
+        if of.settings.verify_ip && entry.ip != ip {
+            let text = "Attempted to connect to session from different IP";
+            frame::push_close(&mut refused, 2010, text);
+        } else if entry.session.receiver().is_some() {
+            frame::push_close(&mut refused, 2010, "Another connection still open");
+        }
+        if refused.is_empty() {
+            engine.attach(key, to.at, to.wrapping);
+        } else {
+            let limits = Rc::clone(&entry.limits);
+            engine.turn_away(&to.at, &to.wrapping, &limits, &refused);
+        }
+    }
+
+    fn new_session(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        mut to: Receiving,
+        (mount, name): (u32, &str),
+        raw: &[u8],
+        req: Request<'_>,
+    ) {
+        let table = Rc::clone(&self.table);
+        let SockJsMount { router, of, .. } = &table.sockjs()[mount as usize];
+        let (max, per_ip) = (of.settings.sessions_max, of.settings.sessions_per_ip_max);
+        let ip = req.remote_ip();
+        let short = self.engine().conns.draining || self.is_short_of_memory();
+        let sessions = &self.engine().sessions;
+        if short
+            || sessions.arena.len() >= max
+            || (per_ip > 0 && sessions.of_ip(ip) >= per_ip)
+        {
+            self.engine().conns.stats.handshakes_refused += 1;
+            let mut lines = to.at.headers.into_vec();
+            put(&mut lines, "Retry-After", "1");
+            return self.reply((to.at.conn, to.at.serial), (503, None, b""), &lines);
+        }
+        let req = Request {
+            transport: Some(to.transport),
+            ..req
+        };
+        let index = self.shared.remote.router_index(router.id);
+        let Some(object) = self.guard(router.name, || (router.make)(&req)) else {
+            let at = (to.at.conn, to.at.serial);
+            return self.reply(at, (500, None, b""), &to.at.headers);
+        };
+        let limits = Rc::clone(&table.session_limits()[mount as usize]);
+        let session = Session::new(io.now(), &limits);
+        let from = (req.peer(), ip);
+        let sessions = &mut self.engine().sessions;
+        let key = sessions.insert(mount, name, session, limits, from);
+        let kept = router.keep_request.then(|| Rc::new(req.keep(raw)));
+        let rare = Rare::opening(Opening::new(None), kept);
+        let by = (Link::Session(key), to.transport);
+        let id = self.engine().begin(index, by, object, rare);
+        if let Some(entry) = self.engine().sessions.arena.get_mut(key) {
+            entry.connection = Some(id);
+        }
+        let opened = self.call(io, id, "on_open", |object, at| object.open(at, &req));
+        if let Some(opening) = self.opening(id) {
+            let mut lines = to.at.headers.into_vec();
+            lines.append(&mut opening.headers);
+            to.at.headers = lines.into();
+        }
+        match opened {
+            None => self.decided(io, id, Err(Reject::close(1011, "internal error"))),
+            Some(Err(reject)) => self.decided(io, id, Err(reject)),
+            Some(Ok(())) if self.opening(id).is_some_and(|opening| opening.later) => {
+                self.decide_in_time(id);
+            }
+            Some(Ok(())) => self.decided(io, id, Ok(())),
+        }
+        self.engine().attach(key, to.at, to.wrapping);
+    }
+
+    /// The client's messages wait for the decision, which has to come in time.
+    pub(super) fn decide_in_time(&mut self, id: ConnectionId) {
+        let after = self.settings.answer_timeout;
+        let engine = self.engine();
+        engine.hold(id);
+        let run = TimerRun::App(Box::new(move |app| {
+            let mut engine = app.shared().engine.borrow_mut();
+            engine.next.push_back(super::engine::Next::Decided(
+                id,
+                Err(Reject::status(503)),
+            ));
+        }));
+        engine.start_timer(None, after, run);
+    }
+
+    // ---- sends ------------------------------------------------------------------------------
+
+    /// Messages of the client: they are handed on, then the request is answered.
+    fn send_request(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        at: Place,
+        (mount, id): (u32, &str),
+        req: &Request<'_>,
+    ) {
+        let verify = self.table.sockjs()[mount as usize].of.settings.verify_ip;
+        let sessions = &self.engine().sessions;
+        let key = sessions.find(mount, id).filter(|key| {
+            let entry = sessions.arena.get(*key);
+            !verify || entry.is_some_and(|entry| entry.ip == req.remote_ip())
+        });
+        let Some(key) = key else {
+            return self.reply((at.conn, at.serial), NOT_FOUND, &at.headers);
+        };
+        let text = match at.ok_body {
+            true => message::send_body(req.header("Content-Type"), req.body()),
+            false => std::str::from_utf8(req.body())
+                .map(Cow::Borrowed)
+                .map_err(|_| Broken::Json),
+        };
+        let messages = text
+            .as_deref()
+            .map_err(|broken| *broken)
+            .and_then(message::array);
+        let failed = match messages {
+            Ok(messages) => self.deliver_all(io, key, messages),
+            Err(broken) => {
+                self.engine().conns.stats.protocol_errors += 1;
+                Some(broken.text())
+            }
+        };
+        if let Some(text) = failed {
+            let at = ((at.conn, at.serial), at.headers);
+            return self.reply(at.0, (500, None, text.as_bytes()), &at.1);
+        }
+        let max = self.settings.inbox_max;
+        let engine = self.engine();
+        let connection = engine.sessions.arena.get(key).and_then(|entry| entry.connection);
+        let full = connection.is_some_and(|id| engine.inbox_len(id) >= max);
+        match engine.sessions.arena.get_mut(key).filter(|_| full) {
+            // A client sends one request at a time, so this one is all that can wait.
+            Some(entry) if entry.parked.is_none() => entry.parked = Some(at),
+            Some(_) => {
+                let lines = at.headers;
+                self.reply((at.conn, at.serial), (503, None, b""), &lines);
+            }
+            None => engine.answer_send(&at),
+        }
+    }
+
+    /// Hands the messages of a request on. The answer is what to say if the application failed.
+    fn deliver_all(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        key: SessionKey,
+        messages: Messages<'_>,
+    ) -> Option<&'static str> {
+        // To a session that is closed they come too late.
+        let entry = self.engine().sessions.arena.get(key)?;
+        let id = entry.connection?;
+        let panics = self.engine().conns.stats.panics;
+        let mut out = None;
+        let count = self.deliver(io, id, messages, &mut out);
+        self.put_back(&mut out);
+        self.engine().conns.stats.messages_in += count;
+        (self.engine().conns.stats.panics > panics).then_some("")
+    }
+
+    /// Hands messages on, each with what follows from it; answers how many.
+    pub(super) fn deliver(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        id: ConnectionId,
+        mut messages: Messages<'_>,
+        out: &mut super::messages::Out<S>,
+    ) -> u64 {
+        let mut scratch = std::mem::take(&mut self.text);
+        let mut count = 0;
+        while let Some(text) = messages.next(&mut scratch) {
+            count += 1;
+            if !self.message(id, Message::from(text), out) {
+                self.put_back(out);
+                self.follow_up(io);
+                if !self.engine().is_there(id) {
+                    break;
+                }
+            }
+        }
+        if scratch.capacity() > TEXT_BYTES_KEPT {
+            scratch = String::new();
+        }
+        self.text = scratch;
+        count
+    }
+
+    // ---- answers ----------------------------------------------------------------------------
+
+    fn reply(
+        &mut self,
+        (conn, serial): At,
+        (status, content_type, body): (u16, Option<&str>, &[u8]),
+        lines: &[u8],
+    ) {
+        let response = Outgoing {
+            status,
+            content_type,
+            headers: lines,
+            body: OutBody::Bytes(body),
+            close: false,
+        };
+        self.engine().conns.answer(conn, serial, response);
+    }
+}
+
+/// A receiver on its way to a session.
+struct Receiving {
+    at: Place,
+    wrapping: Wrapping,
+    transport: Transport,
+}
+
+fn place((conn, serial): At, lines: Vec<u8>, ok_body: bool) -> Place {
+    Place {
+        conn,
+        serial,
+        headers: lines.into(),
+        ok_body,
+    }
+}
+
+/// How frames are put into the answer of a receiver. The error is the body of a 500.
+fn receiver(
+    transport: path::Transport,
+    req: &Request<'_>,
+) -> Result<(Wrapping, Transport), &'static str> {
+    let callback = || {
+        let value = req.query("c").or_else(|| req.query("callback"));
+        wrapping::callback(value.as_deref()).map(Into::into)
+    };
+    Ok(match transport {
+        path::Transport::EventSource => (Wrapping::EventSource, Transport::EventSource),
+        path::Transport::HtmlFile => (Wrapping::HtmlFile(callback()?), Transport::HtmlFile),
+        path::Transport::Jsonp => (Wrapping::Jsonp(callback()?), Transport::Jsonp),
+        path::Transport::XhrStreaming => (Wrapping::XhrStreaming, Transport::XhrStreaming),
+        _ => (Wrapping::Xhr, Transport::Xhr),
+    })
+}
+
+/// A mount as one request sees it: what is offered to it, and which headers it gets.
+struct Site<'a> {
+    of: &'a SockJs,
+    req: &'a Request<'a>,
+    /// Any page may connect.
+    any: bool,
+}
+
+/// What is answered to an origin of `null`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Null {
+    Echoed,
+    Any,
+}
+
+impl<'a> Site<'a> {
+    fn new(of: &'a SockJs, req: &'a Request<'a>) -> Self {
+        let any = matches!(of.origins.origins, Origins::Any);
+        Self { of, req, any }
+    }
+
+    fn offers(&self, endpoint: Endpoint<'_>) -> bool {
+        let on = &self.of.settings;
+        match endpoint {
+            Endpoint::Greeting | Endpoint::Info => true,
+            Endpoint::Iframe => self.any,
+            Endpoint::RawWebSocket => on.websocket && on.raw_websocket,
+            Endpoint::ChunkingTest => on.chunking_test,
+            Endpoint::Session { transport, .. } => match transport {
+                path::Transport::WebSocket => on.websocket,
+                path::Transport::Xhr => on.xhr,
+                path::Transport::XhrStreaming => on.xhr_streaming,
+                path::Transport::XhrSend => {
+                    on.xhr || on.xhr_streaming || on.eventsource || on.htmlfile
+                }
+                path::Transport::EventSource => on.eventsource,
+                path::Transport::HtmlFile => on.htmlfile && self.any,
+                path::Transport::Jsonp | path::Transport::JsonpSend => on.jsonp && self.any,
+            },
+        }
+    }
+
+    fn old(&self) -> bool {
+        self.of.profile == Profile::V033
+    }
+
+    fn nocache(&self) -> Vec<u8> {
+        let mut lines = Vec::with_capacity(320);
+        lines.extend_from_slice(match self.old() {
+            true => b"Cache-Control: no-store, no-cache, must-revalidate, max-age=0\r\n".as_slice(),
+            false => b"Cache-Control: no-store, no-cache, no-transform, must-revalidate, max-age=0\r\n",
+        });
+        lines
+    }
+
+    /// The headers of every answer of a transport.
+    fn session_lines(&self, transport: path::Transport) -> Vec<u8> {
+        use path::Transport::{EventSource, HtmlFile, Jsonp, JsonpSend};
+        let mut lines = self.nocache();
+        match transport {
+            Jsonp => lines.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n"),
+            HtmlFile | JsonpSend => {}
+            EventSource => self.cors(&mut lines, Null::Any),
+            _ => self.cors(&mut lines, Null::Echoed),
+        }
+        self.cookie(&mut lines);
+        lines
+    }
+
+    /// What lets pages of other origins read an answer.
+    fn cors(&self, lines: &mut Vec<u8>, null: Null) {
+        let origin = self.req.header("Origin");
+        let from = OriginRequest::of(&self.req.head, self.req.host());
+        lines.extend_from_slice(b"Vary: Origin\r\n");
+        if !self.any && (origin.is_none() || !self.of.origins.allows(&from)) {
+            return;
+        }
+        let null = if self.old() { Null::Any } else { null };
+        let echoed = origin.filter(|origin| *origin != "null" || null == Null::Echoed);
+        put(lines, "Access-Control-Allow-Origin", echoed.unwrap_or("*"));
+        if echoed.is_some() || self.old() {
+            lines.extend_from_slice(b"Access-Control-Allow-Credentials: true\r\n");
+        }
+        let asked = self.req.header("Access-Control-Request-Headers");
+        if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
+            put(lines, "Access-Control-Allow-Headers", asked);
+        }
+    }
+
+    fn cookie(&self, lines: &mut Vec<u8>) {
+        if self.of.settings.jsessionid {
+            let value = self.req.cookie("JSESSIONID");
+            let value = value.as_deref().filter(|value| is_cookie_value(value));
+            let value = value.unwrap_or("dummy");
+            put(lines, "Set-Cookie", &format!("JSESSIONID={value}; path=/"));
+        }
+    }
+
+    fn preflight(&self, endpoint: Endpoint<'_>, now: UnixSeconds) -> Vec<u8> {
+        let mut lines = cache(now);
+        self.cors(&mut lines, Null::Echoed);
+        let methods = match endpoint {
+            Endpoint::Info => "OPTIONS, GET",
+            _ => "OPTIONS, POST",
+        };
+        put(&mut lines, "Access-Control-Allow-Methods", methods);
+        lines.extend_from_slice(b"Access-Control-Max-Age: 31536000\r\n");
+        self.cookie(&mut lines);
+        lines
+    }
+}
+
+/// A year in the caches.
+fn cache(now: UnixSeconds) -> Vec<u8> {
+    let mut lines = b"Cache-Control: public, max-age=31536000\r\nExpires: ".to_vec();
+    lines.extend_from_slice(&date::format(UnixSeconds(now.0 + 31_536_000)));
+    lines.extend_from_slice(b"\r\n");
+    lines
+}
+
+/// Adds a header. Values that come from the request were checked when it was parsed; one that is not
+/// allowed in an answer all the same is left out.
+fn put(lines: &mut Vec<u8>, name: &str, value: &str) {
+    if let Err(error) = push_field(lines, name, value) {
+        log::debug!("header {name:?} is left out: {error}");
+    }
+}
+
+/// Cookie octets only (RFC 6265, 4.1.1).
+fn is_cookie_value(value: &str) -> bool {
+    value.bytes().all(|byte| {
+        matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e)
+    })
+}
+
+/// The limits of a mount's sessions.
+pub(super) fn limits(of: &SockJs) -> session::Limits {
+    session::Limits {
+        heartbeat_delay: of.settings.heartbeat_delay,
+        disconnect_delay: of.settings.disconnect_delay,
+        response_limit: of.settings.response_limit,
+        profile: of.profile,
+    }
+}
+
+const PLAIN: Option<&str> = Some("text/plain; charset=UTF-8");
+const HTML: Option<&str> = Some("text/html; charset=UTF-8");
+const JAVASCRIPT: Option<&str> = Some("application/javascript; charset=UTF-8");
+const NOT_FOUND: (u16, Option<&str>, &[u8]) = (404, PLAIN, b"404 Error: Page not found\n");
+
+/// A scratch text that a large message has grown beyond this is given back.
+const TEXT_BYTES_KEPT: usize = 64 << 10;
