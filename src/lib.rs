@@ -80,18 +80,20 @@ pub use connection::{
 pub use error::Error;
 pub use proto::http::cookie::{SameSite, SetCookie};
 pub use proto::http::origin::{OriginPattern, OriginPolicy, Origins};
+pub use proto::sockjs::Profile;
 pub use reactor::{IoLoop, LoopHandle, PeriodicCallback};
-pub use router::{AllowOrigin, Messages, Route, Router, RouterId, Routes, SockJs, Subprotocol, WebSocket};
+pub use router::{
+    AllowOrigin, Messages, Route, Router, RouterId, Routes, SockJs, Subprotocol, WebSocket,
+};
 pub use server::cors::Cors;
 pub use server::cx::{App, AppIo, Cx, Io, RouterIo, Timer};
 pub use server::files::Files;
+pub use server::multiplex::Multiplex;
 pub use server::remote::{Deciding, Ordered, Remote, RemoteFull};
 pub use server::request::Request;
 pub use server::response::{Later, Reply, Response, Streaming};
 pub use server::target::Target;
 pub use server::{ServerLoop, SocketServer, SourceId};
-pub use proto::sockjs::Profile;
-pub use server::multiplex::Multiplex;
 pub use stats::{Stats, TransportCounts};
 
 /// The program of the README is compiled with the tests.

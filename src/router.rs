@@ -462,7 +462,10 @@ impl<S: 'static> Routes<S> {
         });
         let mount = self.sockjs.len() - 1;
         let before = self.table.len();
-        self.add(if prefix.is_empty() { "/" } else { prefix }, Endpoint::SockJs(mount));
+        self.add(
+            if prefix.is_empty() { "/" } else { prefix },
+            Endpoint::SockJs(mount),
+        );
         if let Some(entry) = self.table.get_mut(before) {
             entry.text.truncate(prefix.trim_end_matches('/').len());
         }

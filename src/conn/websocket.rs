@@ -94,10 +94,7 @@ impl Limits {
     pub(crate) fn ages(&self, now: Instant, spread: f64) -> Option<Box<Ages>> {
         let counts = self.messages_per_second_max > 0;
         let beats = self.heartbeat.as_ref().map(|heartbeat| heartbeat.every);
-        if !counts
-            && self.idle_timeout.is_none()
-            && self.lifetime_max.is_none()
-            && beats.is_none()
+        if !counts && self.idle_timeout.is_none() && self.lifetime_max.is_none() && beats.is_none()
         {
             return None;
         }
@@ -142,7 +139,11 @@ impl WebSocket {
     }
 
     /// The heartbeat, if it is due; the next one counts from `now`.
-    pub(crate) fn take_heartbeat(&mut self, limits: &Limits, now: Instant) -> Option<&'static [u8]> {
+    pub(crate) fn take_heartbeat(
+        &mut self,
+        limits: &Limits,
+        now: Instant,
+    ) -> Option<&'static [u8]> {
         let heartbeat = limits.heartbeat.as_ref()?;
         let ages = self.ages.as_mut().filter(|ages| now >= ages.heartbeat)?;
         ages.heartbeat = now + heartbeat.every;
@@ -158,12 +159,7 @@ impl WebSocket {
         let idle = limits.idle_timeout.map(|idle| ages.last_message + idle);
         let old = limits.lifetime_max.map(|_| ages.end_of_life);
         let beat = limits.heartbeat.as_ref().map(|_| ages.heartbeat);
-        machine
-            .into_iter()
-            .chain(idle)
-            .chain(old)
-            .chain(beat)
-            .min()
+        machine.into_iter().chain(idle).chain(old).chain(beat).min()
     }
 }
 

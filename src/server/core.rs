@@ -7,6 +7,7 @@
 use super::engine::{ConnectionTag, Engine, Shared};
 use super::proxies::Proxies;
 use super::routing::Table;
+use super::sessions::SessionKey;
 use super::{Msg, SourceHandler, SourceTag};
 use crate::config::Settings;
 use crate::conn::http1::Phase;
@@ -209,17 +210,25 @@ impl<S: 'static> Core<S> {
         if self.engine().conns.queued < max / 100 * 95 {
             return;
         }
-        let conns = &mut self.engine().conns;
-        let mut holders: Vec<(usize, ConnKey)> = conns
-            .arena
-            .iter()
-            .map(|(key, conn)| (conn.out.len(), key))
-            .collect();
+        let engine = self.engine();
+        let conns = engine.conns.arena.iter();
+        let conns = conns.map(|(key, conn)| (conn.out.len(), Holder::Conn(key)));
+        let sessions = engine.sessions.arena.iter();
+        let sessions = sessions.map(|(key, entry)| (entry.session.waiting(), Holder::Session(key)));
+        let mut holders: Vec<(usize, Holder)> = conns.chain(sessions).collect();
         holders.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-        for (bytes, key) in holders {
+        for (bytes, holder) in holders {
             if bytes == 0 || self.engine().conns.queued < max / 100 * 80 {
                 break;
             }
+            let key = match holder {
+                Holder::Conn(key) => key,
+                Holder::Session(key) => {
+                    self.engine().conns.stats.memory_closes += 1;
+                    self.engine().forget_session(key, Cause::Overflow);
+                    continue;
+                }
+            };
             // What was not tried yet may fit.
             self.settle(io, key);
             if self
@@ -298,6 +307,13 @@ impl<S: 'static> Core<S> {
             self.drain_check(io);
         }
     }
+}
+
+/// Who holds bytes that wait.
+#[derive(Clone, Copy)]
+enum Holder {
+    Conn(ConnKey),
+    Session(SessionKey),
 }
 
 /// The connection that a WebSocket's bits name.

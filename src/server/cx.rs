@@ -10,7 +10,9 @@ use super::remote::{Ordered, Remote};
 use super::request::Request;
 use super::response::{Later, Response, Streaming};
 use super::target::{Target, To};
-use crate::connection::{Dialect, Transport, Cause, Connection, ConnectionId, IntoMessage, Keep, Message, Sent};
+use crate::connection::{
+    Cause, Connection, ConnectionId, Dialect, IntoMessage, Keep, Message, Sent, Transport,
+};
 use crate::proto::http::cookie::SetCookie;
 use crate::proto::http::response::push_field;
 use crate::proto::ws::handshake::is_own_field;

@@ -208,7 +208,8 @@ impl<S: 'static> Core<S> {
             if entry.holds > 0 {
                 let inbox = &mut entry.rare.get_or_insert_default().inbox;
                 // Whoever is below a channel cannot be kept waiting for it.
-                if matches!(entry.link, Link::Channel(_)) && inbox.len() >= self.settings.inbox_max {
+                if matches!(entry.link, Link::Channel(_)) && inbox.len() >= self.settings.inbox_max
+                {
                     engine.close(id, Cause::Overflow, 1013, "inbox full");
                     return false;
                 }

@@ -18,9 +18,9 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod routing;
 pub(crate) mod sessions;
-pub(crate) mod sockjs;
 #[cfg(feature = "signals")]
 mod signals;
+pub(crate) mod sockjs;
 pub(crate) mod target;
 mod times;
 mod traffic;

@@ -14,9 +14,7 @@ use super::core::Core;
 use super::cx::{Cx, Io};
 use super::engine::{Engine, Link, Next, Opening, Rare};
 use crate::Reject;
-use crate::connection::{
-    Cause, CloseReason, Connection, ConnectionId, Message,
-};
+use crate::connection::{Cause, CloseReason, Connection, ConnectionId, Message};
 use crate::reactor::IoLoop;
 use crate::router::{Inner, Router};
 use std::collections::HashMap;

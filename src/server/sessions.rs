@@ -2,8 +2,8 @@
 //! receivers.
 
 use super::engine::{Command, Engine, Next};
-use crate::conn::{ConnKey, Conns};
 use crate::conn::http1::{OutBody, Outgoing};
+use crate::conn::{ConnKey, Conns};
 use crate::connection::{Cause, CloseReason, ConnectionId, Sent};
 use crate::proto::sockjs::wrapping::Wrapping;
 use crate::reactor::Timeout;
@@ -104,7 +104,11 @@ impl Sessions {
         let Some(key) = SessionKey::from_bits(bits) else {
             return;
         };
-        if self.arena.get(key).is_some_and(|entry| entry.session.waiting() > 0) {
+        if self
+            .arena
+            .get(key)
+            .is_some_and(|entry| entry.session.waiting() > 0)
+        {
             self.mark_dirty(key);
         }
     }
@@ -333,7 +337,11 @@ impl<S: 'static> Engine<S> {
         let Some(entry) = self.sessions.arena.get_mut(key) else {
             return;
         };
-        if entry.session.receiver().is_none_or(|receiver| receiver.at.conn != conn) {
+        if entry
+            .session
+            .receiver()
+            .is_none_or(|receiver| receiver.at.conn != conn)
+        {
             return;
         }
         let dropped = entry.session.drop_waiting();
@@ -351,6 +359,9 @@ impl<S: 'static> Engine<S> {
         let Some(entry) = self.sessions.arena.remove(key) else {
             return;
         };
+        if let Some(receiver) = entry.session.receiver() {
+            self.conns.cut.push(receiver.at.conn);
+        }
         let (mount, id) = &entry.name;
         if let Some(ids) = self.sessions.ids.get_mut(*mount as usize) {
             ids.remove(id);

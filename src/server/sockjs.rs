@@ -205,10 +205,7 @@ impl<S: 'static> Core<S> {
         let ip = req.remote_ip();
         let short = self.engine().conns.draining || self.is_short_of_memory();
         let sessions = &self.engine().sessions;
-        if short
-            || sessions.arena.len() >= max
-            || (per_ip > 0 && sessions.of_ip(ip) >= per_ip)
-        {
+        if short || sessions.arena.len() >= max || (per_ip > 0 && sessions.of_ip(ip) >= per_ip) {
             self.engine().conns.stats.handshakes_refused += 1;
             let mut lines = to.at.headers.into_vec();
             put(&mut lines, "Retry-After", "1");
@@ -259,10 +256,9 @@ impl<S: 'static> Core<S> {
         engine.hold(id);
         let run = TimerRun::App(Box::new(move |app| {
             let mut engine = app.shared().engine.borrow_mut();
-            engine.next.push_back(super::engine::Next::Decided(
-                id,
-                Err(Reject::status(503)),
-            ));
+            engine
+                .next
+                .push_back(super::engine::Next::Decided(id, Err(Reject::status(503))));
         }));
         engine.start_timer(None, after, run);
     }
@@ -309,7 +305,11 @@ impl<S: 'static> Core<S> {
         }
         let max = self.settings.inbox_max;
         let engine = self.engine();
-        let connection = engine.sessions.arena.get(key).and_then(|entry| entry.connection);
+        let connection = engine
+            .sessions
+            .arena
+            .get(key)
+            .and_then(|entry| entry.connection);
         let full = connection.is_some_and(|id| engine.inbox_len(id) >= max);
         match engine.sessions.arena.get_mut(key).filter(|_| full) {
             // A client sends one request at a time, so this one is all that can wait.
@@ -470,7 +470,9 @@ impl<'a> Site<'a> {
         let mut lines = Vec::with_capacity(320);
         lines.extend_from_slice(match self.old() {
             true => b"Cache-Control: no-store, no-cache, must-revalidate, max-age=0\r\n".as_slice(),
-            false => b"Cache-Control: no-store, no-cache, no-transform, must-revalidate, max-age=0\r\n",
+            false => {
+                b"Cache-Control: no-store, no-cache, no-transform, must-revalidate, max-age=0\r\n"
+            }
         });
         lines
     }
@@ -550,9 +552,9 @@ fn put(lines: &mut Vec<u8>, name: &str, value: &str) {
 
 /// Cookie octets only (RFC 6265, 4.1.1).
 fn is_cookie_value(value: &str) -> bool {
-    value.bytes().all(|byte| {
-        matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e)
-    })
+    value
+        .bytes()
+        .all(|byte| matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e))
 }
 
 /// The limits of a mount's sessions.

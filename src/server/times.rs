@@ -76,7 +76,9 @@ impl<S: 'static> Core<S> {
                     Some(reader::Expired::Refuse(error)) => self.refuse(io, key, error),
                     None => {}
                 },
-                Phase::Waiting(_, until) if now >= *until => self.answer_timeout(key),
+                Phase::Waiting(_, until) if now >= *until && http.session == 0 => {
+                    self.answer_timeout(key);
+                }
                 Phase::Deciding(id, until) if now >= *until => {
                     if let Some(id) = owner(*id) {
                         self.decided(io, id, Err(crate::Reject::status(503)));

@@ -190,12 +190,7 @@ impl<S: 'static> Core<S> {
     }
 
     /// The same for who has no handshake to be answered.
-    fn decided_otherwise(
-        &mut self,
-        id: ConnectionId,
-        link: Link,
-        decision: Result<(), Reject>,
-    ) {
+    fn decided_otherwise(&mut self, id: ConnectionId, link: Link, decision: Result<(), Reject>) {
         match decision {
             Ok(()) => {
                 let opening = self.opening(id).map(std::mem::take);
