@@ -146,7 +146,7 @@ mod tests {
         }
         assert_eq!(rates.per_second([77, 0, 0]), [7.0, 0.0, 0.0]);
         rates.advance(4, [77, 0, 0]);
-        assert_eq!(rates.per_second([77, 0, 0])[0], 4.2 - 0.7);
+        assert_eq!(rates.per_second([77, 0, 0])[0], 4.2);
         rates.advance(u64::MAX, [77, 0, 0]);
         assert_eq!(rates.per_second([77, 0, 0])[0], 0.0);
     }
