@@ -62,12 +62,16 @@ pub fn push_close(out: &mut Vec<u8>, code: u16, reason: &str) {
 /// How many bytes at the front need no escape. What follows them is a character that does.
 fn plain_len(text: &str) -> usize {
     let bytes = text.as_bytes();
+    let is_look = |b: u8| !b.is_ascii() | (b < 0x20) | (b == b'"') | (b == b'\\');
     let mut at = 0;
     while at < bytes.len() {
         if let Some(word) = bytes[at..].first_chunk::<8>() {
             let word = u64::from_le_bytes(*word);
             if words::special(word) | (word & words::HIGHS) == 0 {
                 at += 8;
+                if at == words::BEFORE_BLOCKS {
+                    at += words::plain_blocks(&bytes[at..], is_look);
+                }
                 continue;
             }
         }

@@ -36,6 +36,8 @@ impl Broken {
 /// The messages of one text, taken out one after the other by [`Messages::next`].
 #[derive(Clone, Debug)]
 pub struct Messages<'t> {
+    /// The only message, if it can be told at once.
+    plain: Option<&'t str>,
     /// Checked JSON: the members that are left, up to the bracket and what is behind it; or one
     /// string; or nothing.
     rest: &'t str,
@@ -47,11 +49,14 @@ pub struct Messages<'t> {
 ///
 /// No text; no JSON, or more than 128 levels of it; no array.
 pub fn array(text: &str) -> Result<Messages<'_>, Broken> {
+    if let Some(message) = only_plain(text) {
+        return Ok(Messages::plain(message));
+    }
     if text.is_empty() {
         return Err(Broken::Empty);
     }
     let rest = checked(text)?.strip_prefix('[').ok_or(Broken::NotArray)?;
-    Ok(Messages { rest })
+    Ok(Messages::checked(rest))
 }
 
 /// Checks the text of a WebSocket message and gives its messages: the members of an array, or a string
@@ -61,19 +66,28 @@ pub fn array(text: &str) -> Result<Messages<'_>, Broken> {
 ///
 /// Any other text.
 pub fn websocket(text: &str) -> Result<Messages<'_>, Broken> {
+    if let Some(message) = only_plain(text) {
+        return Ok(Messages::plain(message));
+    }
     if text.is_empty() {
-        return Ok(Messages { rest: text });
+        return Ok(Messages::checked(text));
     }
     let checked = checked(text)?;
-    let rest = match checked.as_bytes() {
-        [b'[', ..] => &checked[1..],
-        [b'"', ..] => checked,
-        _ => return Err(Broken::NotArray),
-    };
-    Ok(Messages { rest })
+    match checked.as_bytes() {
+        [b'[', ..] => Ok(Messages::checked(&checked[1..])),
+        [b'"', ..] => Ok(Messages::checked(checked)),
+        _ => Err(Broken::NotArray),
+    }
 }
 
-/// The messages in the body of a `jsonp_send`, still to be given to [`array`]: field `d` if it is a
+/// The message in an array of one, without escapes and blanks around it: what clients send most.
+fn only_plain(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix("[\"")?;
+    let (message, rest) = inner.split_at(plain_end(inner.as_bytes(), 0));
+    (rest == "\"]").then_some(message)
+}
+
+/// The messages in the body of a `jsonp_send`, still to be given to [`array()`]: field `d` if it is a
 /// form, else the body itself.
 ///
 /// # Errors
@@ -112,12 +126,26 @@ fn form_field<'b>(form: &'b str, name: &str) -> Result<Cow<'b, str>, Broken> {
 }
 
 impl<'t> Messages<'t> {
+    fn plain(message: &'t str) -> Self {
+        Self {
+            plain: Some(message),
+            rest: "",
+        }
+    }
+
+    fn checked(rest: &'t str) -> Self {
+        Self { plain: None, rest }
+    }
+
     /// The next message: borrowed from the text if nothing in it was escaped, else decoded into
     /// `scratch`. A member that is no string is given as the JSON that it is.
     pub fn next<'s>(&mut self, scratch: &'s mut String) -> Option<&'s str>
     where
         't: 's,
     {
+        if let Some(message) = self.plain.take() {
+            return Some(message);
+        }
         let rest = behind_blanks(self.rest);
         let inner = match rest.as_bytes().first()? {
             b'"' => &rest[1..],
@@ -158,8 +186,7 @@ fn behind_blanks(text: &str) -> &str {
 fn decode<'t>(inner: &'t str, out: &mut String) -> Option<&'t str> {
     let mut rest = inner;
     loop {
-        let at = memchr::memchr2(b'"', b'\\', rest.as_bytes())?;
-        let (plain, tail) = rest.split_at(at);
+        let (plain, tail) = rest.split_at(plain_end(rest.as_bytes(), 0));
         out.push_str(plain);
         if let Some(rest) = tail.strip_prefix('"') {
             return Some(rest);
@@ -303,16 +330,31 @@ fn string_end(text: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// Where the first quote, backslash or control character is, else the end.
-fn plain_end(text: &[u8], mut at: usize) -> usize {
+fn plain_end(text: &[u8], start: usize) -> usize {
+    let is_special = |b: u8| (b < 0x20) | (b == b'"') | (b == b'\\');
+    let mut at = start;
     while let Some(word) = text[at..].first_chunk::<8>() {
         match words::special(u64::from_le_bytes(*word)) {
             0 => at += 8,
             found => return at + found.trailing_zeros() as usize / 8,
         }
+        if at == start + words::BEFORE_BLOCKS {
+            at += words::plain_blocks(&text[at..], is_special);
+        }
     }
-    let is_special = |b: &u8| *b < 0x20 || matches!(b, b'"' | b'\\');
-    let tail = &text[at..];
-    at + tail.iter().position(is_special).unwrap_or(tail.len())
+    let left = text.len() - at;
+    match text.last_chunk::<8>() {
+        Some(word) if left > 0 => {
+            // The last eight without those that have been looked at. The zeros that come in behind
+            // them are special, so that the search ends there.
+            let word = u64::from_le_bytes(*word) >> (8 * (8 - left));
+            at + words::special(word).trailing_zeros() as usize / 8
+        }
+        _ => {
+            let mut tail = text[at..].iter();
+            at + tail.position(|b| is_special(*b)).unwrap_or(left)
+        }
+    }
 }
 
 fn number_end(text: &[u8], at: usize) -> Option<usize> {
@@ -583,6 +625,30 @@ mod tests {
         }
         let many = format!("{}d=[]", "a&".repeat(5000));
         assert_eq!(send_body(form, many.as_bytes()).as_deref(), Ok("[]"));
+    }
+
+    /// Strings of each length up to some words, plain and with one byte that is not, at each place.
+    #[test]
+    fn strings_of_any_length() {
+        for len in 0..40 {
+            let plain = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz"[..len].to_owned();
+            for text in [format!("[\"{plain}\"]"), format!(" [\"{plain}\" ]")] {
+                assert_eq!(array(&text).map(all), Ok(vec![plain.clone()]), "{text}");
+            }
+            for at in 0..len {
+                for (put, want) in [
+                    ("\\n", Some("\n")),
+                    ("é", Some("é")),
+                    ("\n", None),
+                    ("\"", None),
+                ] {
+                    let with = |put| format!("{}{put}{}", &plain[..at], &plain[at..]);
+                    let text = format!("[\"{}\"]", with(put));
+                    let want = want.map(|want| vec![with(want)]).ok_or(Broken::Json);
+                    assert_eq!(array(&text).map(all), want, "{text}");
+                }
+            }
+        }
     }
 
     /// Bits of JSON in any order: half-right texts, and right ones now and then.

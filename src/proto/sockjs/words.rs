@@ -1,4 +1,20 @@
-//! Text of JSON strings, eight bytes at a time.
+//! Text of JSON strings, many bytes at a time.
+
+/// How many bytes at the front have nothing special, counted in blocks of 32.
+///
+/// The test of a byte must not branch: then the compiler makes a few vector instructions of a block.
+/// Twice as fast as words on long texts; not worth trying where the next special byte is near.
+#[inline]
+pub(super) fn plain_blocks(text: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
+    let mut rest = text;
+    while let Some((block, tail)) = rest.split_first_chunk::<32>() {
+        if block.iter().fold(false, |any, b| any | is_special(*b)) {
+            break;
+        }
+        rest = tail;
+    }
+    text.len() - rest.len()
+}
 
 /// The high bit of each byte that cannot stand in a JSON string as it is: control characters, the
 /// quote, the backslash.
@@ -15,6 +31,8 @@ const fn equal(word: u64, byte: u8) -> u64 {
     differ.wrapping_sub(ONES) & !differ & HIGHS
 }
 
+/// A text that has gone on for so long without a special byte may do so for longer.
+pub(super) const BEFORE_BLOCKS: usize = 16;
 const ONES: u64 = u64::MAX / 255;
 /// The bytes that are not ASCII have it.
 pub(super) const HIGHS: u64 = ONES * 0x80;
