@@ -10,6 +10,8 @@ mod cuts;
 mod http_body;
 #[path = "fuzz/targets/http_head.rs"]
 mod http_head;
+#[path = "fuzz/targets/ops.rs"]
+mod ops;
 #[path = "fuzz/targets/small_parsers.rs"]
 mod small_parsers;
 #[path = "fuzz/targets/sockjs.rs"]

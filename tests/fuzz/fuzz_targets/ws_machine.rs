@@ -2,6 +2,8 @@
 
 #[path = "../targets/cuts.rs"]
 mod cuts;
+#[path = "../targets/ops.rs"]
+mod ops;
 #[path = "../targets/ws_machine.rs"]
 mod target;
 

@@ -9,6 +9,7 @@ use dustdevil::storage::input::Input;
 use dustdevil::time::Instant;
 
 use super::cuts;
+use super::ops::{Ops, masked_frame};
 
 /// The last byte: which limits. The cuts come before it, the operations before them.
 pub(crate) fn run(data: &[u8]) {
@@ -208,36 +209,4 @@ impl Run {
         assert!(rest.is_empty(), "part of a frame");
         assert_eq!(closed, machine.state() != State::Open);
     }
-}
-
-/// What is left of the operations.
-struct Ops<'a>(&'a [u8]);
-
-impl<'a> Ops<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*byte)
-    }
-
-    /// As many bytes as the next one says.
-    fn some(&mut self) -> &'a [u8] {
-        let n = usize::from(self.byte().unwrap_or(0)).min(self.0.len());
-        let (some, rest) = self.0.split_at(n);
-        self.0 = rest;
-        some
-    }
-}
-
-/// A frame with a right length and mask, whatever its first byte says.
-fn masked_frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let key = [first, 0x5a, payload.len() as u8, 0xc3];
-    let mut frame = vec![first];
-    match payload.len() {
-        n @ 0..=125 => frame.push(0x80 | n as u8),
-        n => frame.extend_from_slice(&[0xfe, 0, n as u8]),
-    }
-    frame.extend_from_slice(&key);
-    frame.extend(payload.iter().zip(key.iter().cycle()).map(|(b, k)| b ^ k));
-    frame
 }
