@@ -4,12 +4,16 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "fuzz/targets/connection.rs"]
+mod connection;
 #[path = "fuzz/targets/cuts.rs"]
 mod cuts;
 #[path = "fuzz/targets/http_body.rs"]
 mod http_body;
 #[path = "fuzz/targets/http_head.rs"]
 mod http_head;
+#[path = "fuzz/targets/http_reader.rs"]
+mod http_reader;
 #[path = "fuzz/targets/ops.rs"]
 mod ops;
 #[path = "fuzz/targets/small_parsers.rs"]
@@ -23,30 +27,41 @@ const MUTATIONS: usize = 4000;
 
 #[test]
 fn http_head() {
-    replay("http_head", http_head::run);
+    replay("http_head", http_head::run, MUTATIONS);
 }
 
 #[test]
 fn http_body() {
-    replay("http_body", http_body::run);
+    replay("http_body", http_body::run, MUTATIONS);
+}
+
+#[test]
+fn http_reader() {
+    replay("http_reader", http_reader::run, MUTATIONS);
 }
 
 #[test]
 fn ws_machine() {
-    replay("ws_machine", ws_machine::run);
+    replay("ws_machine", ws_machine::run, MUTATIONS);
 }
 
 #[test]
 fn small_parsers() {
-    replay("small_parsers", small_parsers::run);
+    replay("small_parsers", small_parsers::run, MUTATIONS);
 }
 
 #[test]
 fn sockjs() {
-    replay("sockjs", sockjs::run);
+    replay("sockjs", sockjs::run, MUTATIONS);
 }
 
-fn replay(target: &str, run: fn(&[u8])) {
+/// Fewer, as each is two runs of a server.
+#[test]
+fn connection() {
+    replay("connection", connection::run, MUTATIONS / 10);
+}
+
+fn replay(target: &str, run: fn(&[u8]), mutations: usize) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
     let mut seeds: Vec<_> = fs::read_dir(directory.join(target))
         .unwrap()
@@ -64,7 +79,7 @@ fn replay(target: &str, run: fn(&[u8])) {
         std::mem::forget(told);
     }
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    for n in 0..MUTATIONS {
+    for n in 0..mutations {
         let (name, seed) = &seeds[n % seeds.len()];
         let other = &seeds[random.below(seeds.len())].1;
         let mutated = random.mutate(seed, other);

@@ -109,6 +109,13 @@ fn handshakes(head: &Head<'_>) {
                 assert_eq!(key.len(), 24);
                 let rfc = handshake::check(&request, handshake::Versions::Rfc6455, route);
                 assert_eq!(rfc.is_ok(), shake.version == 13);
+                assert!(head.has_option("Upgrade", "websocket"));
+                assert!(head.has_option("Connection", "upgrade"));
+                let mut out = Vec::new();
+                handshake::write_101(&mut out, &shake, None, b"");
+                assert!(out.starts_with(b"HTTP/1.1 101 ") && out.ends_with(b"\r\n\r\n"));
+                let ends = out.windows(2).filter(|end| end == b"\r\n").count();
+                assert_eq!(ends, 5, "three fields");
             }
             Err(refusal) => assert!((400..500).contains(&refusal.status)),
         }
