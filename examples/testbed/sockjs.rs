@@ -78,7 +78,14 @@ pub(crate) fn services(of: &SockJs) -> Routes<()> {
     };
     let echo = Router::<Echo>::new();
     Routes::new()
-        .sockjs("/echo", &echo, with(|set| set.response_limit = 4096))
+        .sockjs(
+            "/echo",
+            &echo,
+            with(|set| {
+                set.response_limit = 4096;
+                set.chunking_test = true;
+            }),
+        )
         .sockjs(
             "/disabled_websocket_echo",
             &echo,

@@ -16,7 +16,9 @@ use crate::proto::http::origin::{OriginRequest, Origins};
 use crate::proto::http::response::push_field;
 use crate::proto::sockjs::message::{self, Broken, Messages};
 use crate::proto::sockjs::path::{self, Endpoint};
-use crate::proto::sockjs::wrapping::{self, Wrapping};
+use crate::proto::sockjs::wrapping::{
+    self, CALLBACK_BYTES_MAX, HTMLFILE_CALLBACK_BYTES_MAX, Wrapping,
+};
 use crate::proto::sockjs::{Profile, frame, page};
 use crate::reactor::IoLoop;
 use crate::router::{SockJs, SockJsMount};
@@ -49,12 +51,12 @@ impl<S: 'static> Core<S> {
         let site = Site::new(of, &req);
         let endpoint = path::parse(rest).filter(|endpoint| site.offers(*endpoint));
         let Some(endpoint) = endpoint else {
-            return self.reply(at, NOT_FOUND, b"");
+            return self.reply_to(at, NOT_FOUND, b"", site.upgrades);
         };
         if !endpoint.is_allowed(req.method()) {
             let mut lines = Vec::new();
             put(&mut lines, "Allow", endpoint.allow());
-            return self.reply(at, (405, None, b""), &lines);
+            return self.reply_to(at, (405, None, b""), &lines, site.upgrades);
         }
         if req.method() == "OPTIONS" {
             let lines = site.preflight(endpoint, self.unix);
@@ -78,6 +80,10 @@ impl<S: 'static> Core<S> {
                 self.reply(at, (200, kind, text.as_bytes()), &lines);
             }
             Endpoint::ChunkingTest => self.chunking_test(at, &site),
+            Endpoint::RawWebSocket if req.header("Sec-WebSocket-Key1").is_some() => {
+                let text = b"Only supported WebSocket protocol is RFC 6455.";
+                self.reply_to(at, (400, None, text), b"", true);
+            }
             Endpoint::RawWebSocket => self.upgrade(io, at.0, *raw_websocket as u32, raw, req),
             Endpoint::Session {
                 transport: path::Transport::WebSocket,
@@ -369,18 +375,24 @@ impl<S: 'static> Core<S> {
 
     // ---- answers ----------------------------------------------------------------------------
 
-    fn reply(
+    fn reply(&mut self, at: At, answer: (u16, Option<&str>, &[u8]), lines: &[u8]) {
+        self.reply_to(at, answer, lines, false);
+    }
+
+    /// The same, and the end of the conn if wanted: what follows a refused upgrade may be no HTTP.
+    fn reply_to(
         &mut self,
         (conn, serial): At,
         (status, content_type, body): (u16, Option<&str>, &[u8]),
         lines: &[u8],
+        close: bool,
     ) {
         let response = Outgoing {
             status,
             content_type,
             headers: lines,
             body: OutBody::Bytes(body),
-            close: false,
+            close,
         };
         self.engine().conns.answer(conn, serial, response);
     }
@@ -407,14 +419,20 @@ fn receiver(
     transport: path::Transport,
     req: &Request<'_>,
 ) -> Result<(Wrapping, Transport), &'static str> {
-    let callback = || {
+    let callback = |bytes_max| {
         let value = req.query("c").or_else(|| req.query("callback"));
-        wrapping::callback(value.as_deref()).map(Into::into)
+        wrapping::callback(value.as_deref(), bytes_max).map(Into::into)
     };
     Ok(match transport {
         path::Transport::EventSource => (Wrapping::EventSource, Transport::EventSource),
-        path::Transport::HtmlFile => (Wrapping::HtmlFile(callback()?), Transport::HtmlFile),
-        path::Transport::Jsonp => (Wrapping::Jsonp(callback()?), Transport::Jsonp),
+        path::Transport::HtmlFile => (
+            Wrapping::HtmlFile(callback(HTMLFILE_CALLBACK_BYTES_MAX)?),
+            Transport::HtmlFile,
+        ),
+        path::Transport::Jsonp => (
+            Wrapping::Jsonp(callback(CALLBACK_BYTES_MAX)?),
+            Transport::Jsonp,
+        ),
         path::Transport::XhrStreaming => (Wrapping::XhrStreaming, Transport::XhrStreaming),
         _ => (Wrapping::Xhr, Transport::Xhr),
     })
@@ -426,6 +444,8 @@ struct Site<'a> {
     req: &'a Request<'a>,
     /// Any page may connect.
     any: bool,
+    /// It asks for an upgrade.
+    upgrades: bool,
 }
 
 /// What is answered to an origin of `null`.
@@ -438,7 +458,13 @@ enum Null {
 impl<'a> Site<'a> {
     fn new(of: &'a SockJs, req: &'a Request<'a>) -> Self {
         let any = matches!(of.origins.origins, Origins::Any);
-        Self { of, req, any }
+        let upgrades = req.head.has_option("Upgrade", "websocket");
+        Self {
+            of,
+            req,
+            any,
+            upgrades,
+        }
     }
 
     fn offers(&self, endpoint: Endpoint<'_>) -> bool {

@@ -104,14 +104,14 @@ impl Wrapping {
 /// # Errors
 ///
 /// The body of the 500: none was given, or it has a character outside of `[a-zA-Z0-9-_.]` or more than
-/// 32 bytes.
-pub fn callback(value: Option<&str>) -> Result<&str, &'static str> {
+/// `bytes_max` bytes.
+pub fn callback(value: Option<&str>, bytes_max: usize) -> Result<&str, &'static str> {
     let value = value.unwrap_or_default();
     if value.is_empty() {
         return Err("\"callback\" parameter required");
     }
     let is_good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    match value.len() <= CALLBACK_BYTES_MAX && value.bytes().all(is_good) {
+    match value.len() <= bytes_max && value.bytes().all(is_good) {
         true => Ok(value),
         false => Err("invalid \"callback\" parameter"),
     }
@@ -146,8 +146,10 @@ fn push_script_string(out: &mut Vec<u8>, frame: &[u8]) {
 
 /// How many times `h` the prelude of xhr_streaming has.
 const XHR_STREAMING_PRELUDE: usize = 2048;
-/// sockjs-node allows more on htmlfile; no client sends them.
-const CALLBACK_BYTES_MAX: usize = 32;
+/// The longest callback of jsonp, in bytes.
+pub const CALLBACK_BYTES_MAX: usize = 32;
+/// The longest callback of htmlfile, whose answer is no script that could be taken for something else.
+pub const HTMLFILE_CALLBACK_BYTES_MAX: usize = 255;
 
 #[cfg(test)]
 mod tests {
@@ -254,7 +256,7 @@ mod tests {
             (Some("a\n"), invalid), (Some("\u{e9}"), invalid), (Some("a["), invalid), (Some(" "), invalid),
         ];
         for (value, want) in cases {
-            assert_eq!(callback(value), want, "{value:?}");
+            assert_eq!(callback(value, CALLBACK_BYTES_MAX), want, "{value:?}");
         }
     }
 

@@ -565,7 +565,7 @@ impl Machine {
         if opcode == Opcode::Close {
             let Close { code, reason } = Close::parse(&payload)?;
             let reason = reason.to_owned();
-            self.end(code, "", out);
+            self.end(code, &reason, out);
             return Ok(Some(Event::Close { code, reason }));
         }
         if self.state != State::Open {
@@ -912,7 +912,7 @@ mod tests {
             ("character across fragments", [fragment(false, Opcode::Text, b"\xe2"), ping(b""), fragment(false, Opcode::Continuation, b"\x82"), fragment(true, Opcode::Continuation, b"\xac")].concat(),
                 vec![Seen::Ping(vec![]), Seen::Text("€".into())], b"\x8a\x00"),
             ("close empty", client_frame(true, Opcode::Close, b""), vec![Seen::Close(None, String::new())], b"\x88\x00"),
-            ("close 4000 bye", client_frame(true, Opcode::Close, b"\x0f\xa0bye"), vec![Seen::Close(Some(4000), "bye".into())], b"\x88\x02\x0f\xa0"),
+            ("close 4000 bye", client_frame(true, Opcode::Close, b"\x0f\xa0bye"), vec![Seen::Close(Some(4000), "bye".into())], b"\x88\x05\x0f\xa0bye"),
             ("close inside a message", [fragment(false, Opcode::Text, b"a"), client_frame(true, Opcode::Close, b"\x03\xe8")].concat(),
                 vec![Seen::Close(Some(1000), String::new())], b"\x88\x02\x03\xe8"),
             ("data after close", [client_frame(true, Opcode::Close, b"\x03\xe8"), text(b"late"), ping(b"late"), b"\xff\xff".into()].concat(),

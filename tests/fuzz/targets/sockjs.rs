@@ -123,7 +123,7 @@ fn frames(text: &str) {
     for frame in [&message, &close] {
         wrappings(std::str::from_utf8(frame).unwrap());
     }
-    if let Ok(callback) = wrapping::callback(Some(text)) {
+    if let Ok(callback) = wrapping::callback(Some(text), wrapping::CALLBACK_BYTES_MAX) {
         assert!(callback == text && text.is_ascii() && (1..=32).contains(&text.len()));
         assert!(!text.contains(|c: char| c.is_ascii_control() || " <>\"'()&;/\\".contains(c)));
     }
