@@ -306,8 +306,8 @@ class Parser:
 def requests_in(data):
     """The requests in `data`, which is what a client sent at once; none if it does not begin with one."""
     requests = []
-    while match := re.match(rb"([A-Z]+) (\S+) (HTTP/1\.[01])\r\n(.*?)(?:\r\n)?\r\n", data, re.S):
-        lines = match[4].decode("latin-1").split("\r\n") if match[4] else []
+    while match := re.match(rb"([A-Z]+) (\S+) (HTTP/1\.[01])\r\n((?:[^\r\n]+\r\n)*)\r\n", data):
+        lines = match[4].decode("latin-1").splitlines()
         headers = tuple((name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines))
         requests.append(Request(match[1].decode(), match[2].decode("latin-1"), match[3].decode(), headers))
         rest = data[match.end():]
