@@ -183,7 +183,7 @@ impl<S: 'static> Core<S> {
                 );
                 return false;
             }
-            Ok(Some(Event::Ping { .. } | Event::Message { .. })) => {}
+            Ok(Some(Event::Ping { .. } | Event::Message { .. } | Event::Silent)) => {}
             Err(error) => {
                 self.websocket_failed(io, key, error);
                 return false;

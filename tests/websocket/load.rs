@@ -47,6 +47,24 @@ fn pipelined_echoes_are_one_write() {
     assert_eq!(rig.stats().writes - before, 1);
 }
 
+/// Fragments are work as messages are: a peer that sends many tiny ones has its turn as short.
+#[test]
+fn fragments_are_work() {
+    let (mut rig, _) = rig(Script::default());
+    let mut client = rig.client("/ws");
+    rig.settle();
+    let middle = masked(0x00, b"x").repeat(598);
+    client.write(&[masked(0x02, b"x"), middle, masked(0x80, b"x")].concat());
+    let mut turns = 0;
+    while rig.stats().messages_in == 0 {
+        rig.turn();
+        turns += 1;
+    }
+    // 600 frames of at least 1 KiB, and 256 KiB a turn.
+    assert_eq!(turns, 3);
+    assert_eq!(client.frames(&mut rig).len(), 1);
+}
+
 /// The poll is called once for each deadline, not between: pings of ten connections, on a grid.
 #[test]
 fn an_idle_server_does_not_poll_between_deadlines() {

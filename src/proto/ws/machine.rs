@@ -88,6 +88,9 @@ pub enum Event<'b> {
         /// Its reason, often empty.
         reason: String,
     },
+    /// A frame that says nothing yet or nothing any more: a fragment that is not the last, or what
+    /// comes behind our close frame. It is told so that every frame can be counted as work.
+    Silent,
 }
 
 /// The bytes of a message or of a control frame.
@@ -148,8 +151,8 @@ pub enum Expired {
 }
 
 /// The least work a frame counts for in the budget of a turn, in bytes: a peer that sends tiny
-/// frames has its turn as short as others. An event costs the bytes of input it took, but at least
-/// this.
+/// frames has its turn as short as others. An event is one frame or the end of one, and costs the
+/// bytes of input it took, but at least this.
 pub const FRAME_WORK: usize = 1024;
 
 impl Machine {
@@ -190,7 +193,7 @@ impl Machine {
         while !input.is_empty() && self.state != State::Closed {
             if let Some((header, payload)) = self.short_message(input, limits) {
                 match unmask_message(&header, payload) {
-                    Ok(_) if self.state != State::Open => continue,
+                    Ok(_) if self.state != State::Open => return Ok(Some(Event::Silent)),
                     Ok(kind) => {
                         let payload = Payload::Borrowed(payload);
                         return Ok(Some(Event::Message { kind, payload }));
@@ -207,7 +210,7 @@ impl Machine {
                 Ok(Some(header)) if header.is_message() && header.len <= input.len() => {
                     let payload = input.take(header.len);
                     match unmask_message(&header, payload) {
-                        Ok(_) if self.state != State::Open => continue,
+                        Ok(_) if self.state != State::Open => return Ok(Some(Event::Silent)),
                         Ok(kind) => {
                             let payload = Payload::Borrowed(payload);
                             return Ok(Some(Event::Message { kind, payload }));
@@ -529,7 +532,7 @@ impl Machine {
             if done {
                 return match header.fin {
                     true => self.finish_message(),
-                    false => Ok(None),
+                    false => Ok(Some(Event::Silent)),
                 };
             }
         }
@@ -547,11 +550,14 @@ impl Machine {
         if !message.utf8.is_complete() {
             return Err(Error::TextUnfinished);
         }
-        let event = Event::Message {
-            kind: message.kind,
-            payload: Payload::Owned(message.bytes),
-        };
-        Ok((self.state == State::Open).then_some(event))
+        let payload = Payload::Owned(message.bytes);
+        Ok(Some(match self.state {
+            State::Open => Event::Message {
+                kind: message.kind,
+                payload,
+            },
+            _ => Event::Silent,
+        }))
     }
 
     /// A whole control frame and what is due to it.
@@ -569,7 +575,7 @@ impl Machine {
             return Ok(Some(Event::Close { code, reason }));
         }
         if self.state != State::Open {
-            return Ok(None);
+            return Ok(Some(Event::Silent));
         }
         if opcode == Opcode::Pong {
             return Ok(Some(Event::Pong { payload }));
@@ -821,6 +827,7 @@ mod tests {
                     &mut self.out,
                 ) {
                     Ok(None) => break,
+                    Ok(Some(Event::Silent)) => continue,
                     Ok(Some(Event::Message { kind, payload })) => {
                         self.borrowed += usize::from(matches!(payload, Payload::Borrowed(_)));
                         match kind {
@@ -1187,6 +1194,33 @@ mod tests {
         for read in [1 << 16, 5_000_000] {
             let reads: Vec<&[u8]> = bytes.chunks(read).collect();
             assert_eq!(run(&big, &reads).0, [Seen::Binary(vec![7; 4 << 20])]);
+        }
+    }
+
+    /// No call takes more than one frame, so that each is counted as work (rule M5).
+    #[test]
+    fn a_frame_a_call() {
+        let fragment = client_frame(false, Opcode::Continuation, b"");
+        #[rustfmt::skip]
+        let cases: &[(&str, bool, Vec<u8>, Vec<u8>)] = &[
+            ("fragments", false, client_frame(false, Opcode::Text, b"a"), fragment.clone()),
+            ("closing, texts", true, text(b"a"), text(b"b")),
+            ("closing, pings", true, text(b"a"), client_frame(true, Opcode::Ping, b"")),
+            ("closing, fragments", true, client_frame(false, Opcode::Text, b"a"), fragment),
+        ];
+        for (name, closing, first, then) in cases {
+            let mut machine = Machine::new(T0);
+            let mut out = Vec::new();
+            if *closing {
+                machine.close(None, "", T0, &mut out);
+            }
+            let mut bytes = [first.clone(), then.repeat(9)].concat();
+            let mut input = Input::new(&mut bytes);
+            for left in (0..=9).rev() {
+                let event = machine.poll_event(&mut input, &limits(), false, &mut out);
+                assert_eq!(event, Ok(Some(Event::Silent)), "{name}");
+                assert_eq!(input.len(), left * then.len(), "{name}");
+            }
         }
     }
 

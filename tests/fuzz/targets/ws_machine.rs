@@ -150,6 +150,7 @@ impl Run {
                 let state = machine.state();
                 self.seen.push(match event {
                     Ok(None) => break,
+                    Ok(Some(Event::Silent)) => continue,
                     Ok(Some(Event::Message { kind, payload })) => {
                         assert_eq!(state, State::Open);
                         assert!(payload.len() <= limits.message_bytes_max);
