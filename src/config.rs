@@ -226,7 +226,7 @@ settings! {
         /// Connections accepted in one turn of the loop, each listener. Default: 256.
         accepts_per_turn: usize = 256, 1..=65_536;
         /// Work for one connection in one turn of the loop, in bytes; every frame and every request
-        /// counts at least 1 KiB. Then the others have their turn. Default: 256 KiB.
+        /// counts at least 1 KiB, a file 16 KiB. Then the others have their turn. Default: 256 KiB.
         work_per_turn_bytes: usize = 256 * KIB, KIB..=64 * MIB;
         /// Unwritten bytes of one connection at which `send` answers `Full` and its input is no
         /// longer read. Default: 256 KiB.

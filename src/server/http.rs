@@ -68,11 +68,15 @@ impl<S: 'static> Core<S> {
                 self.refuse(io, key, error);
                 return true;
             }
-            let chunks = match self.conn(key).map(|conn| &conn.protocol) {
-                Some(Protocol::Http(http)) => http.reader.chunks().saturating_sub(chunks) as usize,
-                _ => 0,
+            let least = match self.conn(key).map(|conn| &conn.protocol) {
+                Some(Protocol::Http(http)) if matches!(http.phase, Phase::Sending(..)) => FILE_WORK,
+                Some(Protocol::Http(http)) => {
+                    let chunks = http.reader.chunks().saturating_sub(chunks) as usize;
+                    REQUEST_WORK * chunks.max(1)
+                }
+                _ => REQUEST_WORK,
             };
-            *work += (left - input.len()).max(REQUEST_WORK * chunks.max(1));
+            *work += (left - input.len()).max(least);
             if self.engine().has_follow_up() {
                 self.follow_up(io);
             }
@@ -315,3 +319,7 @@ impl<S: 'static> Core<S> {
 
 /// The least a request or a chunk counts for in the budget of a turn (rule C5).
 const REQUEST_WORK: usize = 1024;
+
+/// The least a request that is answered with a file counts for: it is looked up and opened, which
+/// takes as long as some ten other requests.
+const FILE_WORK: usize = 16 << 10;

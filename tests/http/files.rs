@@ -3,6 +3,7 @@
 use crate::support::{End, Rig};
 use dustdevil::{Files, Routes, Settings};
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 /// A folder of its own for each test, gone with it.
@@ -231,4 +232,24 @@ fn a_file_that_shrinks() {
     }
     assert!(client.seen.len() < 8 << 20);
     assert!(matches!(client.end, Some(End::Closed | End::Reset)));
+}
+
+/// Looking a file up takes longer than most handlers do, and counts as more work.
+#[test]
+fn files_are_work() {
+    let folder = Folder::new("work");
+    let mut rig = folder.rig();
+    let mut client = rig.client();
+    let before = rig.server.stats().unwrap().requests;
+    let requests = get("/f/a.txt", "").repeat(40);
+    client.socket.write_all(&requests).unwrap();
+    let mut after_each = Vec::new();
+    while after_each.last() != Some(&40) {
+        rig.turn();
+        after_each.push(rig.server.stats().unwrap().requests - before);
+        after_each.dedup();
+    }
+    // 16 KiB each, and 256 KiB a turn.
+    after_each.retain(|handled| *handled > 0);
+    assert_eq!(after_each, [16, 32, 40]);
 }
