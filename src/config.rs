@@ -238,8 +238,9 @@ settings! {
         /// message may overshoot, so that an echo of the largest legal message works.
         /// Default: 1 MiB.
         write_max_bytes: usize = MIB, KIB..=4096 * MIB;
-        /// Unwritten bytes of all connections together. At 80 % new connections and WebSockets get
-        /// 503, at 95 % the largest holders are closed. Default: 256 MiB.
+        /// Bytes in all buffers together: unwritten output, and input that is unfinished or put off. At
+        /// 80 % new connections and WebSockets get 503, at 95 % the largest holders are closed.
+        /// Default: 256 MiB.
         buffers_max_bytes: usize = 256 * MIB, MIB..=1 << 40;
         /// Messages that wait while a connection's `Ordered` is held; then its input is no longer
         /// read. Default: 64.

@@ -16,6 +16,8 @@ pub struct Stats {
     pub transports: TransportCounts,
     /// Bytes that wait to be written now.
     pub bytes_queued: u64,
+    /// Bytes of input that are kept now: unfinished requests and messages, and what is put off.
+    pub bytes_unfinished: u64,
 
     /// Application connections opened per second, over the last 10 seconds.
     pub connections_per_second: f64,

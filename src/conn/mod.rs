@@ -48,6 +48,8 @@ pub(crate) struct Conn {
     /// Input that was read and cannot be looked at yet.
     #[expect(clippy::box_collection, reason = "rare, and a conn should be small")]
     pub(crate) pending: Option<Box<Vec<u8>>>,
+    /// Bytes of input that are kept, as they were when last looked at.
+    pub(crate) held_input: usize,
     /// The peer refused bytes; interest in writability is on.
     pub(crate) blocked: bool,
     /// `send` has answered `Full`; `on_writable` is owed.
@@ -249,6 +251,11 @@ impl Conn {
         ws.machine.resume(now)
     }
 
+    /// Bytes in its buffers.
+    pub(crate) fn buffered(&self) -> usize {
+        self.out.len() + self.held_input
+    }
+
     /// Keeps input for later.
     pub(crate) fn stash(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
@@ -288,6 +295,8 @@ pub(crate) struct Conns {
     pub(crate) current: Option<ConnKey>,
     /// Unwritten bytes of all conns.
     pub(crate) queued: usize,
+    /// Bytes of unfinished and put-off input of all conns.
+    pub(crate) held_input: usize,
     pub(crate) now: Instant,
     /// The value of `Date`, of this second.
     pub(crate) date: [u8; 29],
@@ -307,6 +316,7 @@ impl Conns {
             dirty: Vec::new(),
             current: None,
             queued: 0,
+            held_input: 0,
             now: Instant::START,
             date: [b' '; 29],
             settings,
@@ -315,6 +325,36 @@ impl Conns {
             draining: false,
             cut: Vec::new(),
         }
+    }
+
+    /// Bytes in the buffers of all conns.
+    pub(crate) fn buffered(&self) -> usize {
+        self.queued + self.held_input
+    }
+
+    /// Counts the input that a conn keeps.
+    #[inline]
+    pub(crate) fn count_input(&mut self, key: ConnKey) {
+        let Some(conn) = self.arena.get_mut(key) else {
+            return;
+        };
+        let kept = conn.pending_len()
+            + match &conn.protocol {
+                Protocol::Http(http) => http.reader.held_bytes(),
+                Protocol::WebSocket(ws) => ws.machine.held_bytes(),
+                Protocol::Closing(_) => 0,
+            };
+        self.held_input = self.held_input + kept - conn.held_input;
+        conn.held_input = kept;
+    }
+
+    /// Takes a conn out.
+    pub(crate) fn take(&mut self, key: ConnKey) -> Option<Conn> {
+        let mut conn = self.arena.remove(key)?;
+        self.queued = self.queued.saturating_sub(conn.out.len());
+        self.held_input -= conn.held_input;
+        conn.out.clear(&mut self.pool);
+        Some(conn)
     }
 
     /// Notes that a conn has output; it is written at the end of the turn at the latest.

@@ -80,6 +80,7 @@ impl<S: 'static> Core<S> {
             timer: None,
             progress: now,
             pending: None,
+            held_input: 0,
             blocked: false,
             full: false,
             dirty: false,
@@ -108,7 +109,7 @@ impl<S: 'static> Core<S> {
         let max = self.settings.buffers_max_bytes;
         self.engine().conns.arena.len() >= self.conns_max
             || (per_ip > 0 && from_there >= per_ip)
-            || self.engine().conns.queued >= max / 100 * 80
+            || self.engine().conns.buffered() >= max / 100 * 80
     }
 
     /// Tells a conn over a limit so. It counts until its answer is out; when there are too many of

@@ -207,18 +207,18 @@ impl<S: 'static> Core<S> {
     /// All buffers together are nearly over their limit: the largest holders are closed.
     pub(super) fn relieve(&mut self, io: &mut IoLoop<Msg>) {
         let max = self.settings.buffers_max_bytes;
-        if self.engine().conns.queued < max / 100 * 95 {
+        if self.engine().conns.buffered() < max / 100 * 95 {
             return;
         }
         let engine = self.engine();
         let conns = engine.conns.arena.iter();
-        let conns = conns.map(|(key, conn)| (conn.out.len(), Holder::Conn(key)));
+        let conns = conns.map(|(key, conn)| (conn.buffered(), Holder::Conn(key)));
         let sessions = engine.sessions.arena.iter();
         let sessions = sessions.map(|(key, entry)| (entry.session.waiting(), Holder::Session(key)));
         let mut holders: Vec<(usize, Holder)> = conns.chain(sessions).collect();
         holders.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         for (bytes, holder) in holders {
-            if bytes == 0 || self.engine().conns.queued < max / 100 * 80 {
+            if bytes == 0 || self.engine().conns.buffered() < max / 100 * 80 {
                 break;
             }
             let key = match holder {
@@ -233,7 +233,7 @@ impl<S: 'static> Core<S> {
             self.settle(io, key);
             if self
                 .conn(key)
-                .is_some_and(|conn| conn.out.len() * 2 > bytes)
+                .is_some_and(|conn| conn.buffered() * 2 > bytes)
             {
                 self.engine().conns.stats.memory_closes += 1;
                 self.lose(io, key, Cause::Overflow);
@@ -281,11 +281,9 @@ impl<S: 'static> Core<S> {
     pub(crate) fn remove(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) {
         self.abandon(key);
         let conns = &mut self.engine().conns;
-        let Some(mut conn) = conns.arena.remove(key) else {
+        let Some(mut conn) = conns.take(key) else {
             return;
         };
-        conns.queued = conns.queued.saturating_sub(conn.out.len());
-        conn.out.clear(&mut conns.pool);
         if matches!(conn.protocol, Protocol::WebSocket(_)) || conn.was_websocket {
             conns.stats.websockets_open = conns.stats.websockets_open.saturating_sub(1);
         }

@@ -855,6 +855,7 @@ impl<S: 'static> Engine<S> {
             sessions_open: self.sessions.arena.len() as u64,
             connections_open: self.rosters.iter().map(|roster| roster.len() as u64).sum(),
             bytes_queued: self.conns.queued as u64,
+            bytes_unfinished: self.conns.held_input as u64,
             ..self.conns.stats.clone()
         }
     }

@@ -79,7 +79,9 @@ impl<S: 'static> Core<S> {
                 }
             }
         }
-        self.engine().conns.current = None;
+        let conns = &mut self.engine().conns;
+        conns.current = None;
+        conns.count_input(key);
         self.recv = buffer;
         if self.conn(key).is_some_and(|conn| conn.eof) {
             self.end_of_input(io, key);

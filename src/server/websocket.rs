@@ -135,7 +135,7 @@ impl<S: 'static> Core<S> {
 
     pub(super) fn is_short_of_memory(&mut self) -> bool {
         let max = self.settings.buffers_max_bytes;
-        self.engine().conns.queued >= max / 100 * 80
+        self.engine().conns.buffered() >= max / 100 * 80
     }
 
     fn refuse_handshake(&mut self, key: ConnKey, refusal: &Refusal) {

@@ -302,7 +302,7 @@ fn the_peer_closes() {
         all.extend(masked(0x89, b"late"));
         client.write(&all);
         let close = client.frame(&mut rig);
-        assert_eq!((close.code(), close.reason()), (*answer, ""));
+        assert_eq!((close.code(), close.reason()), (*answer, *text));
         // We close TCP first.
         assert!(client.rest(&mut rig).is_empty());
         assert_eq!(

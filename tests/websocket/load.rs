@@ -612,6 +612,35 @@ fn buffers_max_closes_the_largest_holders() {
     assert_eq!(all[0].text(&mut rig), "x");
 }
 
+/// The same for input: messages that never end.
+#[test]
+fn buffers_max_counts_unfinished_messages() {
+    let settings = Settings {
+        buffers_max_bytes: 4 << 20,
+        ..Settings::default()
+    };
+    let (mut rig, script) = rig_with(Script::default(), settings, WebSocket::default());
+    let mut all: Vec<_> = (0..5).map(|_| rig.client("/ws")).collect();
+    for (n, client) in all.iter_mut().enumerate().skip(1) {
+        // A frame of a million bytes less the last.
+        let mut bytes = vec![0x82, 0xff];
+        bytes.extend_from_slice(&1_000_000_u64.to_be_bytes());
+        bytes.resize(bytes.len() + 4 + 1_000_000 - n, 0);
+        client.write_long(&mut rig, &bytes);
+        rig.settle();
+    }
+    assert_eq!(script.closed().len(), 1);
+    assert_eq!(script.last_reason().cause, Cause::Overflow);
+    let stats = rig.stats();
+    assert_eq!(stats.memory_closes, 1);
+    assert!(stats.bytes_unfinished < 4 << 20);
+    all[0].send("x");
+    assert_eq!(all[0].text(&mut rig), "x");
+    drop(all);
+    rig.settle();
+    assert_eq!(rig.stats().bytes_unfinished, 0);
+}
+
 /// The linger of a closing connection begins when its answer is out, not before.
 #[test]
 fn a_slow_client_gets_the_end_of_its_answer() {

@@ -245,6 +245,11 @@ impl Reader {
         matches!(self.state, State::Body(_))
     }
 
+    /// Bytes that are kept of an unfinished request.
+    pub fn held_bytes(&self) -> usize {
+        self.partial.len() + self.head.len()
+    }
+
     /// Bytes of the unfinished body that have come, chunk lines included. Zero: `100 Continue` is
     /// still worth sending (rule E1).
     pub fn body_bytes_received(&self) -> u64 {

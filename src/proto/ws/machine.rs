@@ -243,6 +243,13 @@ impl Machine {
         self.unanswered = false;
     }
 
+    /// Bytes that are kept of an unfinished message.
+    #[inline]
+    pub fn held_bytes(&self) -> usize {
+        let message = self.unfinished.as_ref().and_then(|it| it.message.as_ref());
+        message.map_or(0, |message| message.bytes.len())
+    }
+
     /// Whether a ping of ours waits for a sign of life.
     pub fn is_unanswered(&self) -> bool {
         self.unanswered
@@ -1364,7 +1371,7 @@ mod tests {
         type Row<'a> = (&'a str, State, Vec<u8>, Vec<Seen>, &'a [u8], State);
         #[rustfmt::skip]
         let cases: Vec<Row<'_>> = vec![
-            ("close frame",              State::Open,         closing.clone(),   vec![by_peer.clone()], b"\x88\x02\x0f\xa0", State::Closed),
+            ("close frame",              State::Open,         closing.clone(),   vec![by_peer.clone()], b"\x88\x05\x0f\xa0bye", State::Closed),
             ("data while closing",       State::ClosingLocal, late,              vec![],                b"", State::ClosingLocal),
             ("bad data while closing",   State::ClosingLocal, text(b"\xff"),     vec![Seen::Failed(Error::Text)], b"", State::Closed),
             ("bad frame while closing",  State::ClosingLocal, raw_frame(0xf1, b""), vec![Seen::Failed(Error::ReservedBit)], b"", State::Closed),
