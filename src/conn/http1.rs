@@ -288,7 +288,9 @@ impl Conns {
             return;
         };
         http.session = 0;
-        if terms.keep_alive {
+        // Its head may have been written before the draining began, which closes who is idle.
+        let idle = conn.pending.is_none();
+        if terms.keep_alive && !(self.draining && idle) {
             http.phase = Phase::Reading;
             http.reader.finish(now);
         } else {
