@@ -316,7 +316,6 @@ impl<S: 'static> Streaming<S> {
             Queued::OverHigh => Sent::Full,
             Queued::Gone => Sent::Gone,
             Queued::OverMax => {
-                engine.conns.stats.overflows += 1;
                 engine.conns.cut.push(self.conn);
                 Sent::Gone
             }
