@@ -7,6 +7,7 @@
 mod accepted;
 mod answers;
 mod files;
+mod late;
 mod limits;
 mod refused;
 mod setup;
