@@ -5,39 +5,16 @@
 // What the page must have: `#name` and `#join`; `#text` and `#send`; `#log` and `#people`, both
 // lists of `li`; `#state`, a text that changes when the connection opens and when it closes.
 
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join as path } from 'node:path';
-import { chromium } from 'playwright-core';
 import { address, assert, check, run } from './check.mjs';
+import { launch } from './chromium.mjs';
 
 const chatroom = address(0, 'chatroom');
 const folder = process.argv[3] ?? 'screenshots';
 mkdirSync(folder, { recursive: true });
 
-function program() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  for (const name of ['chromium', 'chromium-browser', 'google-chrome']) {
-    if (existsSync(`/usr/bin/${name}`)) return `/usr/bin/${name}`;
-    try {
-      return execFileSync('which', [name]).toString().trim();
-    } catch {
-      // The next one.
-    }
-  }
-  console.log('not ok browser: there is no Chromium');
-  console.log('0 passed, 1 failed');
-  process.exit(1);
-}
-
-const browser = await chromium.launch({
-  executablePath: program(),
-  headless: true,
-  // Nothing but the page: no updates, no look-ups of hosts.
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'],
-  timeout: 60_000,
-});
+const browser = await launch();
 
 const complaints = [];
 async function visit(who) {
