@@ -7,15 +7,18 @@ import { once } from 'node:events';
 
 const checks = [];
 
-/** Registers a check. It gets a function `after` for what must be undone, whatever happens. */
-export function check(name, body, seconds = 10) {
-  checks.push({ name, body, seconds });
+/**
+ * Registers a check. It gets a function `after` for what must be undone, whatever happens. Neighbours with lanes run at
+ * once with those of other lanes, and one after the other in their own; the others run alone.
+ */
+export function check(name, body, seconds = 10, lane = undefined) {
+  checks.push({ name, body, seconds, lane });
 }
 
-/** Runs all of them, one after the other, then `last`, and ends the process. */
-export async function run(last = () => {}) {
+/** Runs all of them in order, `lanes` of the lanes at once, then `last`, and ends the process. */
+export async function run(last = () => {}, lanes = 4) {
   let failed = 0;
-  for (const { name, body, seconds } of checks) {
+  async function one({ name, body, seconds }) {
     const undo = [];
     let timer;
     const late = new Promise((_, reject) => {
@@ -36,6 +39,18 @@ export async function run(last = () => {}) {
         // The check has said what was wrong.
       }
     }
+  }
+  for (let at = 0; at < checks.length;) {
+    const queues = new Map();
+    do {
+      const { lane } = checks[at];
+      queues.set(lane, [...(queues.get(lane) ?? []), checks[at]]);
+      at += 1;
+    } while (at < checks.length && checks[at - 1].lane && checks[at].lane);
+    const waiting = [...queues.values()];
+    await Promise.all(Array.from({ length: lanes }, async () => {
+      for (let queue; (queue = waiting.shift());) for (const each of queue) await one(each);
+    }));
   }
   await Promise.race([last(), new Promise((resolve) => setTimeout(resolve, 5000))]);
   console.log(`${checks.length - failed} passed, ${failed} failed`);
