@@ -10,9 +10,9 @@ const base = `http://${address(0, 'the SockJS server').text}`;
 
 for (const transport of ['websocket', 'xhr-streaming', 'eventsource', 'xhr-polling']) {
   for (const [name, body] of Object.entries(checks)) {
-    check(`${transport}: ${name}`, () => body(SockJS, base, transport), 20);
+    check(`${transport}: ${name}`, () => body(SockJS, base, transport), 20, transport);
   }
-  check(`${transport}: 20 sessions at once`, () => atOnce(SockJS, base, transport, 20), 20);
+  check(`${transport}: 20 sessions at once`, () => atOnce(SockJS, base, transport, 20), 20, transport);
 }
 
 check('any transport: without WebSocket it falls back', () => fallsBack(SockJS, base, undefined), 20);
