@@ -107,14 +107,15 @@ class Cut(Exception):
 class Parser:
     """Makes events of the bytes that a server sends on one connection.
 
-    `streams(answer)` says of a head whether its body is to be given out piece by piece, as it comes.
+    `streams(answer)` says of a head whether its body is to be given out piece by piece, as it comes. Set `upgraded` to
+    "other" for a connection that is not HTTP at all, such as one that asks for the policy of Flash.
     """
 
     def __init__(self, streams=lambda answer: False):
         self.streams = streams
         self.input = bytearray()
         self.requests = deque()  # those not answered yet
-        self.upgraded = False
+        self.upgraded = False  # or "websocket", or "other": bytes without a form known here
         self.between = True  # between two answers or frames
         self.ended = False
         self._events = []
@@ -149,7 +150,8 @@ class Parser:
                 self._run = None
             except Cut:
                 self._run = None
-                self._events.append(Fault(f"the connection ended within {brief(bytes(self.input))}"))
+                rest = f", after {brief(bytes(self.input))}" if self.input else ""
+                self._events.append(Fault(f"the connection ended before all had come{rest}"))
             except (ValueError, UnicodeDecodeError) as error:
                 self._run = None
                 self._events.append(Fault(f"{error}: {brief(bytes(self.input))}"))
