@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 ///
 /// A pattern for it ends with `*path`, which names the file. Files are read a piece at a time while
 /// the client takes them, so their size does not matter. `Etag` is made of length and time of
-/// change; one `Range` is honoured (RFC 9110, 14), several get the whole file. Nothing outside the
+/// change; one `Range` of a GET is honoured (RFC 9110, 14), several get the whole file. Nothing outside the
 /// folder is reachable, by `..` or by a symbolic link. What is not there, or no plain file, is 404.
 ///
 /// Reading is blocking: let the folder be on a local disk.
@@ -167,7 +167,9 @@ impl Files {
         };
         let if_range = req.head.header("If-Range");
         let fresh = if_range.is_none_or(|of| if_range_holds(of, Some(&etag), Some(changed)));
-        let asked = req.head.header("Range").filter(|_| fresh);
+        // A range has a meaning for GET only (RFC 9110, 14.2).
+        let ranged = fresh && req.method() == "GET";
+        let asked = req.head.header("Range").filter(|_| ranged);
         let part = asked.map_or(RangeAnswer::Whole, |asked| range(asked, length));
         let content_type = mime::content_type(&path.to_string_lossy());
         match part {
