@@ -5,6 +5,7 @@ use dustdevil::{Files, Routes, Settings};
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A folder of its own for each test, gone with it.
 struct Folder(PathBuf);
@@ -185,6 +186,129 @@ fn ranges() {
         assert_eq!(answer.status, status, "{range}");
         assert_eq!(answer.body, body.as_bytes(), "{range}");
         assert_eq!(answer.field("content-range"), said, "{range}");
+    }
+}
+
+/// A range asks for a part by GET only (RFC 9110, 14.2), and nothing of an empty file.
+#[test]
+fn ranges_of_head_and_of_nothing() {
+    let folder = Folder::new("no-ranges");
+    let mut rig = folder.rig();
+    #[rustfmt::skip]
+    let cases = [
+        ("HEAD", "/one",         "bytes=0-3", 200, "10", None),
+        ("HEAD", "/one",         "bytes=10-", 200, "10", None),
+        ("GET",  "/f/empty.css", "bytes=0-",  416, "0",  Some("bytes */0")),
+        ("GET",  "/f/empty.css", "bytes=0-0", 416, "0",  Some("bytes */0")),
+        ("GET",  "/f/empty.css", "bytes=-0",  416, "0",  Some("bytes */0")),
+        // A suffix that is longer than the file is the file.
+        ("GET",  "/f/empty.css", "bytes=-1",  200, "0",  None),
+        ("HEAD", "/f/empty.css", "bytes=0-",  200, "0",  None),
+        ("GET",  "/f/empty.css", "bytes=1-0", 200, "0",  None),
+    ];
+    for (method, path, range, status, length, said) in cases {
+        let name = format!("{method} {path} {range}");
+        let input = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nRange: {range}\r\n\r\n");
+        // What follows shows where the answer ends.
+        let input = [input.as_bytes(), &get("/one", "")].concat();
+        let client = rig.exchange(&input, usize::MAX, false);
+        let heads: &[usize] = if method == "HEAD" { &[0] } else { &[] };
+        let answers = client.answers(heads);
+        assert_eq!(answers[0].status, status, "{name}");
+        assert_eq!(answers[0].field("content-length"), Some(length), "{name}");
+        assert_eq!(answers[0].field("content-range"), said, "{name}");
+        assert_eq!(answers[1].body, b"0123456789", "{name}");
+    }
+}
+
+/// The exact time of change lets a part be sent; any other, earlier or later, does not.
+#[test]
+fn if_range_by_date() {
+    let folder = Folder::new("if-range");
+    let at = UNIX_EPOCH + Duration::from_secs(784_111_777);
+    let file = fs::File::options()
+        .write(true)
+        .open(folder.0.join("www/a.txt"))
+        .unwrap();
+    file.set_modified(at).unwrap();
+    let mut rig = folder.rig();
+    #[rustfmt::skip]
+    let cases = [
+        ("Sun, 06 Nov 1994 08:49:37 GMT",  "bytes=1-2", 206, "12"),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", "bytes=1-2", 206, "12"),
+        ("Sun Nov  6 08:49:37 1994",       "bytes=1-2", 206, "12"),
+        ("Sun, 06 Nov 1994 08:49:36 GMT",  "bytes=1-2", 200, "0123456789"),
+        ("Sun, 06 Nov 1994 08:49:38 GMT",  "bytes=1-2", 200, "0123456789"),
+        ("nonsense",                       "bytes=1-2", 200, "0123456789"),
+        // Without a good copy the range is not looked at.
+        ("Sun, 06 Nov 1994 08:49:37 GMT",  "bytes=10-", 416, ""),
+        ("Sun, 06 Nov 1994 08:49:36 GMT",  "bytes=10-", 200, "0123456789"),
+    ];
+    for (date, range, status, body) in cases {
+        let fields = format!("If-Range: {date}\r\nRange: {range}\r\n");
+        let client = rig.exchange(&get("/one", &fields), usize::MAX, false);
+        let answer = &client.answers(&[])[0];
+        assert_eq!(answer.status, status, "{fields}");
+        assert_eq!(answer.body, body.as_bytes(), "{fields}");
+        if status != 416 {
+            let changed = answer.field("last-modified");
+            assert_eq!(changed, Some("Sun, 06 Nov 1994 08:49:37 GMT"), "{fields}");
+        }
+    }
+}
+
+/// `max_age` comes with what may be kept: the file, a part of it, and the news that it is unchanged.
+#[test]
+fn max_age() {
+    let folder = Folder::new("max-age");
+    let www = folder.0.join("www");
+    let age = Duration::from_millis(3_600_900);
+    let routes = Routes::new()
+        .files("/f/*path", Files::folder(&www).max_age(age))
+        .files("/one", Files::file(www.join("a.txt")).max_age(age))
+        .files("/plain", Files::file(www.join("a.txt")));
+    let mut rig = Rig::with(Settings::default(), routes);
+    let kept = Some("public, max-age=3600");
+    #[rustfmt::skip]
+    let cases = [
+        ("/one",     "",                       200, kept),
+        ("/f/a.txt", "",                       200, kept),
+        ("/f/a.txt", "Range: bytes=0-1\r\n",   206, kept),
+        ("/f/a.txt", "If-None-Match: *\r\n",   304, kept),
+        ("/f/a.txt", "Range: bytes=10-\r\n",   416, None),
+        ("/f/none",  "",                       404, None),
+        ("/plain",   "",                       200, None),
+    ];
+    for (path, fields, status, want) in cases {
+        let client = rig.exchange(&get(path, fields), usize::MAX, false);
+        let answer = &client.answers(&[])[0];
+        assert_eq!(answer.status, status, "{path} {fields}");
+        assert_eq!(answer.field("cache-control"), want, "{path} {fields}");
+    }
+}
+
+/// What stands for a folder: a file of one's choice, or nothing.
+#[test]
+fn index() {
+    let folder = Folder::new("index");
+    let www = folder.0.join("www");
+    fs::write(www.join("sub/start.txt"), "start").unwrap();
+    for (index, want) in [
+        (None, None),
+        (Some("start.txt"), Some("start")),
+        (Some("none.txt"), None),
+        (Some("index.html"), Some("<p>")),
+    ] {
+        let routes = Routes::new().files("/f/*path", Files::folder(&www).index(index));
+        let mut rig = Rig::with(Settings::default(), routes);
+        let client = rig.exchange(&get("/f/sub/", ""), usize::MAX, false);
+        let answer = &client.answers(&[])[0];
+        assert_eq!(answer.status, if want.is_some() { 200 } else { 404 });
+        let want = want.unwrap_or("404 Not Found\n");
+        assert_eq!(answer.body, want.as_bytes(), "{index:?}");
+        // By its own name it is there in any case.
+        let client = rig.exchange(&get("/f/sub/index.html", ""), usize::MAX, false);
+        assert_eq!(client.answers(&[])[0].body, b"<p>", "{index:?}");
     }
 }
 
