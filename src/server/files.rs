@@ -8,6 +8,7 @@ use crate::proto::http::{date, mime};
 use crate::time::UnixSeconds;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -80,7 +81,7 @@ impl Files {
             self.find(req)
         };
         let Some(path) = path else { return not_found() };
-        match self.open(&path) {
+        match look_and_open(&path) {
             Ok(Some((file, length, changed))) => self.answer(req, &path, file, length, changed),
             Ok(None) => not_found(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => not_found(),
@@ -112,20 +113,6 @@ impl Files {
         let real = path.canonicalize().ok()?;
         real.starts_with(self.root.canonicalize().ok()?)
             .then_some(real)
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Option<(File, u64, Duration)>> {
-        // A pipe or a device would block the loop when it is opened, so look first.
-        if !path.metadata()?.is_file() {
-            return Ok(None);
-        }
-        let file = File::open(path)?;
-        let about = file.metadata()?;
-        let since = about
-            .modified()?
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        Ok(Some((file, about.len(), since)))
     }
 
     fn answer(
@@ -202,6 +189,86 @@ impl Files {
     }
 }
 
+/// Opens a plain file: the file, its length, and when it was changed. `None`: it is none.
+fn look_and_open(path: &Path) -> io::Result<Option<(File, u64, Duration)>> {
+    // Opening a device may do something, so look first.
+    if !path.metadata()?.is_file() {
+        return Ok(None);
+    }
+    open_plain(path)
+}
+
+/// By now another may be there, so what was opened is looked at again. A pipe would hold the loop
+/// until somebody writes to it.
+fn open_plain(path: &Path) -> io::Result<Option<(File, u64, Duration)>> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(O_NONBLOCK)
+        .open(path)?;
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Ok(None);
+    }
+    let since = about
+        .modified()?
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Ok(Some((file, about.len(), since)))
+}
+
+/// The standard library has no name for it. Where its value is not known here, looking first has to do.
+const O_NONBLOCK: i32 = if cfg!(all(
+    any(target_os = "linux", target_os = "android"),
+    any(
+        target_arch = "x86_64",
+        target_arch = "x86",
+        target_arch = "aarch64",
+        target_arch = "arm",
+        target_arch = "riscv64",
+        target_arch = "powerpc64",
+        target_arch = "s390x",
+    )
+)) {
+    0o4000
+} else if cfg!(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly",
+)) {
+    4
+} else {
+    0
+};
+
 fn not_found() -> Response<'static> {
     Response::text("404 Not Found\n").status(404)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+    use std::sync::mpsc;
+
+    /// A pipe that has taken the place of a file after it was looked at.
+    #[test]
+    fn a_pipe_does_not_hold_the_loop() {
+        let path = std::env::temp_dir().join(format!("dustdevil-pipe-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        assert!(
+            Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let (send, opened) = mpsc::channel();
+        let pipe = path.clone();
+        std::thread::spawn(move || send.send(open_plain(&pipe).map(|file| file.is_none())));
+        let opened = opened.recv_timeout(Duration::from_secs(10));
+        std::fs::remove_file(&path).unwrap();
+        assert!(opened.expect("it waits for a writer").unwrap());
+    }
 }
