@@ -376,10 +376,12 @@ impl Body {
     /// The earlier of: too long without a byte; too slow on average.
     fn deadline(&self, timeouts: &Timeouts) -> Instant {
         let stalled = self.progress + timeouts.body;
-        let Some(floor) = self.received.checked_div(timeouts.body_rate_bytes_per_s) else {
+        // In milliseconds: a whole second would be much for a short body.
+        let received = self.received.saturating_mul(1000);
+        let Some(paid_for) = received.checked_div(timeouts.body_rate_bytes_per_s) else {
             return stalled;
         };
-        let paid_for = Duration::from_secs(floor);
+        let paid_for = Duration::from_millis(paid_for);
         stalled.min(self.since + paid_for.max(timeouts.body_rate_after))
     }
 }

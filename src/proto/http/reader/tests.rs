@@ -311,26 +311,27 @@ fn a_body_must_move_and_not_too_slowly() {
     reader
         .expect_body(Framing::Length(1 << 20), &limits, AT(0))
         .unwrap();
-    // Received by the end of a second, and the deadline after it.
+    // Received by the end of a second, and the deadline after it, in milliseconds.
     #[rustfmt::skip]
     let script: &[(u64, usize, u64)] = &[
-        (1,  1,          10), // nothing paid for beyond the first ten seconds
-        (9,  20 * 1024,  20), // twenty seconds paid for
-        (10, 1022,       20), // not quite one more
-        (11, 30 * 1024,  41), // without a byte for thirty seconds, though 51 are paid for
-        (12, 0,          41), // no bytes, no progress
+        (1,  1,          10_000), // nothing paid for beyond the first ten seconds
+        (9,  20 * 1024,  20_000), // twenty seconds paid for
+        (10, 1022,       20_999), // not quite one more
+        (11, 30 * 1024,  41_000), // without a byte for thirty seconds, though 51 are paid for
+        (12, 0,          41_000), // no bytes, no progress
     ];
+    let ms = |n| AT(0) + Duration::from_millis(n);
     for &(at, bytes, deadline) in script {
         let mut piece = vec![b'x'; bytes];
         let body = reader.poll_body(&mut Input::new(&mut piece), AT(at));
         assert_eq!(body, Ok(None));
-        let want = Some(AT(deadline));
+        let want = Some(ms(deadline));
         assert_eq!(
             reader.poll_timeout(&timeouts),
             want,
             "{bytes} bytes at {at}"
         );
-        assert_eq!(reader.handle_timeout(AT(deadline - 1), &timeouts), None);
+        assert_eq!(reader.handle_timeout(ms(deadline - 1), &timeouts), None);
     }
     let refused = Some(Expired::Refuse(Error::Timeout("body")));
     assert_eq!(reader.handle_timeout(AT(41), &timeouts), refused);
