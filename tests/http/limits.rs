@@ -2,6 +2,7 @@
 
 use crate::support::{Client, End, Rig};
 use dustdevil::{Settings, WebSocketLimits};
+use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 fn secs(n: u64) -> Duration {
@@ -162,6 +163,104 @@ fn body_timeout_and_rate() {
     );
 }
 
+/// The floor: a body that brings just enough lives, one a little slower does not; zero is no floor.
+#[test]
+fn body_rate_min() {
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+    for (name, floor, per_second, want) in [
+        ("just over", 100, 101, None),
+        ("just under", 100, 98, Some(408)),
+        ("no floor", 0, 1, None),
+    ] {
+        let mut rig = rig(|s| {
+            s.body_rate_min = floor;
+            s.body_rate_after = secs(5);
+        });
+        let mut client = rig.exchange(head, usize::MAX, false);
+        // What comes at once counts.
+        client.write(&mut rig, &vec![b'x'; per_second]);
+        for second in 1..=20 {
+            rig.pass(secs(1));
+            client.look();
+            if second < 5 {
+                assert!(client.seen.is_empty(), "{name}: it is not looked at yet");
+            }
+            if client.end.is_none() {
+                client.write(&mut rig, &vec![b'x'; per_second]);
+            }
+        }
+        rig.settle();
+        client.look();
+        assert_eq!(client.statuses().first().copied(), want, "{name}");
+        assert_eq!(client.end.is_some(), want.is_some(), "{name}");
+        if want.is_none() {
+            let sent = 21 * per_second;
+            client.write(&mut rig, &vec![b'x'; 100_000 - sent]);
+            rig.settle();
+            client.look();
+            assert_eq!(client.statuses(), [200], "{name}");
+        }
+    }
+}
+
+/// An answer too large for the sockets between us, to a client that has not begun to read it.
+fn unread(rig: &mut Rig) -> Client {
+    let mut client = rig.client();
+    let body = vec![b'x'; 16 << 20];
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    client.write(rig, &[head.as_bytes(), &body].concat());
+    rig.settle();
+    assert!(rig.server.stats().unwrap().bytes_queued > 0);
+    client
+}
+
+#[test]
+fn write_timeout() {
+    let set = |s: &mut Settings| {
+        s.write_timeout = secs(3);
+        s.body_bytes_max = 16 << 20;
+    };
+    // Who takes nothing is dropped, and its answer with it.
+    let mut rig = rig(set);
+    let _client = unread(&mut rig);
+    rig.pass(secs(3) - JUST_UNDER);
+    assert_eq!(rig.server.stats().unwrap().conns_open, 1);
+    rig.pass(JUST_UNDER + Duration::from_millis(250));
+    let stats = rig.server.stats().unwrap();
+    assert_eq!(
+        (stats.conns_open, stats.write_timeouts, stats.bytes_queued),
+        (0, 1, 0)
+    );
+    // Who takes a little now and then is not, however long it takes.
+    let mut rig = self::rig(set);
+    let mut client = unread(&mut rig);
+    let mut piece = vec![0; 4 << 20];
+    let mut took = 0;
+    while rig.server.stats().unwrap().bytes_queued > 0 {
+        rig.pass(secs(3) - JUST_UNDER);
+        assert_eq!(rig.server.stats().unwrap().conns_open, 1, "after {took}");
+        let mut n = 0;
+        while n < piece.len() {
+            match client.socket.read(&mut piece[n..]) {
+                Ok(more) => n += more,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    break;
+                }
+            }
+        }
+        took += n;
+        client.seen.extend_from_slice(&piece[..n]);
+        rig.settle();
+    }
+    client.look();
+    assert_eq!(client.answers(&[])[0].body.len(), 16 << 20);
+    assert_eq!(rig.server.stats().unwrap().write_timeouts, 0);
+}
+
 #[test]
 fn answer_timeout() {
     let mut rig = rig(|s| s.answer_timeout = secs(3));
@@ -238,6 +337,39 @@ fn linger() {
     client.write(&mut rig, b"x");
     rig.settle();
     assert_eq!(rig.server.stats().unwrap().conns_open, 0);
+}
+
+/// A body over the limit: the client may go on sending for a while, and then finds the answer.
+#[test]
+fn the_answer_to_a_body_over_the_limit_is_not_lost() {
+    const LINGER: usize = 64 << 10;
+    let known = b"POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
+    let chunked = b"POST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n";
+    for (name, head) in [("known", &known[..]), ("chunked", chunked)] {
+        for piece in [100, 10_000, LINGER] {
+            let mut rig = rig(|s| s.linger_bytes_max = LINGER);
+            let mut client = rig.client();
+            client.write(&mut rig, head);
+            rig.settle();
+            // It sends on without a look at what comes.
+            // The line of the chunk's size counts too.
+            let body = vec![b'x'; LINGER - 3];
+            for piece in body.chunks(piece) {
+                (&client.socket).write_all(piece).unwrap();
+                rig.settle();
+            }
+            assert_eq!(rig.server.stats().unwrap().conns_open, 1, "{name}");
+            client.look();
+            assert_eq!(client.statuses(), [413], "{name}");
+            let answer = &client.answers(&[])[0];
+            assert_eq!(answer.field("connection"), Some("close"), "{name}");
+            assert_eq!(client.end, Some(End::Closed), "{name}: not a reset");
+            // Too much ends it.
+            client.write(&mut rig, b"xxxx");
+            rig.settle();
+            assert_eq!(rig.server.stats().unwrap().conns_open, 0, "{name}");
+        }
+    }
 }
 
 #[test]

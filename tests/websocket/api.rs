@@ -1082,6 +1082,69 @@ fn two_classes_and_a_handler_share_the_state() {
     assert_eq!(monitor.text(&mut rig), "a,posted 2");
 }
 
+/// A POST reaches the members of a room, at once, and nobody else.
+#[test]
+fn a_handler_sends_to_a_room() {
+    let script = Script {
+        message: Box::new(|_, cx, message| {
+            let word = message.text().unwrap_or_default().to_owned();
+            match word.strip_prefix('-') {
+                Some(room) => cx.leave(room),
+                None => cx.join(&word),
+            };
+            cx.send("ok");
+        }),
+        ..Script::default()
+    };
+    let script = Rc::new(script);
+    let (chat, other) = (router(&script), router(&script));
+    let id = chat.id();
+    let routes = Routes::new()
+        .websocket("/ws", &chat, WebSocket::default())
+        .websocket("/other", &other, WebSocket::default())
+        .route(Route::<World>::post(
+            "/rooms/:room",
+            move |req, app, reply| {
+                let room = app.router(id).room(req.param("room").unwrap());
+                let told = room.send(req.text().into_owned());
+                reply.send(dustdevil::Response::text(told.to_string()));
+            },
+        ));
+    let mut rig = Rig::new(World::new(), Settings::default(), routes);
+    let mut all = clients(&mut rig, 4);
+    // The same name, but a room of another router.
+    all.push(rig.client("/other"));
+    for (client, room) in all.iter_mut().zip(["a/b", "a/b", "b", "a/b", "a/b"]) {
+        client.send(room);
+        assert_eq!(client.text(&mut rig), "ok");
+    }
+    all[1].send("-a/b");
+    assert_eq!(all[1].text(&mut rig), "ok");
+
+    let mut poster = rig.raw();
+    let mut post = |rig: &mut Rig<World>, room: &str, body: &str| {
+        let length = body.len();
+        let head =
+            format!("POST /rooms/{room} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        poster.write([head.as_bytes(), body.as_bytes()].concat().as_slice());
+        poster.head(rig);
+        std::mem::take(&mut poster.got)
+    };
+    assert_eq!(post(&mut rig, "a%2Fb", "hi"), b"2");
+    let got: Vec<_> = all.iter_mut().map(|all| all.texts(&mut rig)).collect();
+    assert_eq!(got, [&["hi"][..], &[], &[], &["hi"], &[]]);
+    assert_eq!(post(&mut rig, "nobody", "hi"), b"0");
+    drop(all.remove(0));
+    rig.settle();
+    // Long enough to be shared by all who get it.
+    let long = "x".repeat(60_000);
+    assert_eq!(post(&mut rig, "a%2Fb", &long), b"1");
+    assert_eq!(all[2].text(&mut rig), long);
+    for client in [0, 1, 3] {
+        all[client].silent(&mut rig);
+    }
+}
+
 // ---- timers -----------------------------------------------------------------------------------
 
 #[test]

@@ -641,6 +641,63 @@ fn buffers_max_counts_unfinished_messages() {
     assert_eq!(rig.stats().bytes_unfinished, 0);
 }
 
+/// At four fifths nobody new is let in, neither a conn nor a WebSocket; who is there stays.
+#[test]
+fn buffers_max_turns_away_who_is_new() {
+    const MAX: usize = 64 << 20;
+    let script = Rc::new(Script::default());
+    let routes = Routes::new()
+        .websocket("/ws", &router(&script), WebSocket::default())
+        .route(Route::<World>::get("/large", |_, _, reply| {
+            reply.send(Response::text("x".repeat(60 << 20)));
+        }))
+        .route(Route::<World>::get("/", |_, _, reply| {
+            reply.send(Response::text("x"));
+        }));
+    let settings = Settings {
+        buffers_max_bytes: MAX,
+        ..Settings::default()
+    };
+    let mut rig = Rig::new(World::new(), settings, routes);
+    let mut echo = rig.client("/ws");
+    let mut kept = rig.raw();
+    let get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    kept.write(get);
+    assert!(kept.head(&mut rig).starts_with("HTTP/1.1 200 "));
+    kept.got.clear();
+    let mut large = rig.raw();
+    large.write(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    rig.settle();
+    let queued = rig.stats().bytes_queued as usize;
+    assert!(
+        (MAX / 100 * 80..MAX / 100 * 95).contains(&queued),
+        "{queued}"
+    );
+
+    let mut late = rig.raw();
+    let head = late.head(&mut rig);
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert!(head.contains("\r\nRetry-After: 1\r\n"), "{head}");
+    late.rest(&mut rig);
+    kept.write(request("/ws", "").as_bytes());
+    let head = kept.head(&mut rig);
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    echo.send("x");
+    assert_eq!(echo.text(&mut rig), "x");
+    assert_eq!(rig.stats().memory_closes, 0);
+
+    // When it is read there is room again.
+    large.head(&mut rig);
+    while large.got.len() < 60 << 20 {
+        rig.turn();
+        while large.fill() {}
+    }
+    rig.settle();
+    let mut echo = rig.client("/ws");
+    echo.send("x");
+    assert_eq!(echo.text(&mut rig), "x");
+}
+
 /// The linger of a closing connection begins when its answer is out, not before.
 #[test]
 fn a_slow_client_gets_the_end_of_its_answer() {
