@@ -5,7 +5,8 @@
 )]
 
 use dustdevil::{
-    Connection, Cx, Message, Remote, Router, Settings, SocketServer, WebSocket, WebSocketLimits,
+    ConfigError, Connection, Cx, Message, Remote, Router, Settings, SockJs, SockJsSettings,
+    SocketServer, Transport, WebSocket, WebSocketLimits,
 };
 use std::fmt::Debug;
 use std::io::{Read, Write};
@@ -17,64 +18,103 @@ use std::time::Duration;
 const ARCHITECTURE: &str = include_str!("../src/manual/architecture.md");
 const HTTP: &str = include_str!("../src/manual/http.md");
 const WEBSOCKET: &str = include_str!("../src/manual/websocket.md");
+const SOCKJS: &str = include_str!("../src/manual/sockjs.md");
 
 // ---- limits -----------------------------------------------------------------------------------
 
 /// Every setting has one row, with the default and the range that it has in the code.
 #[test]
 fn every_setting_is_in_the_manual() {
-    let defaults = Settings::default();
-    for field in Settings::FIELDS {
-        let allowed = |text| Settings::default().set(field, text).unwrap_err().allowed;
-        check(field, &defaults, &allowed("?"));
-    }
-    let defaults = WebSocketLimits::default();
-    for field in WebSocketLimits::FIELDS {
-        let allowed = |text| {
-            let error = WebSocketLimits::default().set(field, text).unwrap_err();
-            error.allowed
-        };
-        check(field, &defaults, &allowed("?"));
-    }
+    let server = [ARCHITECTURE, HTTP].join("\n");
+    check(&server, Settings::FIELDS, Settings::set);
+    check(WEBSOCKET, WebSocketLimits::FIELDS, WebSocketLimits::set);
+    check(SOCKJS, SockJsSettings::FIELDS, SockJsSettings::set);
 }
 
 /// No row is about a setting that does not exist.
 #[test]
 fn every_row_is_about_a_setting() {
-    for line in pages().lines() {
-        let Some((field, rest)) = line.strip_prefix("| `").and_then(|l| l.split_once("` | "))
-        else {
-            continue;
-        };
-        let of_limits = rest.split('|').nth(1).is_some_and(|r| r.contains(" to "));
-        if of_limits && field.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
-            let known =
-                Settings::FIELDS.contains(&field) || WebSocketLimits::FIELDS.contains(&field);
-            assert!(known, "{field} is in the manual, but it is no setting");
+    for (page, fields) in [
+        (ARCHITECTURE, Settings::FIELDS),
+        (HTTP, Settings::FIELDS),
+        (WEBSOCKET, WebSocketLimits::FIELDS),
+        (SOCKJS, SockJsSettings::FIELDS),
+    ] {
+        for line in page.lines() {
+            let Some((field, rest)) = line.strip_prefix("| `").and_then(|l| l.split_once("` | "))
+            else {
+                continue;
+            };
+            // Default, range, meaning.
+            let cells: Vec<&str> = rest.split('|').collect();
+            let of_limits = cells.len() == 4 && cells[1].contains(" to ");
+            if of_limits && field.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
+                let known = fields.contains(&field);
+                assert!(known, "{field} is in the manual, but it is no setting");
+            }
         }
     }
 }
 
-fn check(field: &str, defaults: &impl Debug, allowed: &str) {
-    let begin = format!("| `{field}` | ");
-    let pages = pages();
-    let rows: Vec<&str> = pages
-        .lines()
-        .filter_map(|l| l.strip_prefix(&begin))
-        .collect();
-    assert_eq!(rows.len(), 1, "{field}: rows in the manual");
-    let cells: Vec<&str> = rows[0].split('|').map(str::trim).collect();
+/// What a mount has besides its settings, and all transports.
+#[test]
+fn every_part_of_sockjs_is_in_the_manual() {
+    // A field that is added has to be named here, and then in the manual.
+    let SockJs {
+        settings: _,
+        websocket: _,
+        origins: _,
+        sockjs_url,
+        base_url: _,
+        profile,
+    } = SockJs::default();
+    for row in [
+        "| `settings` | ".to_owned(),
+        "| `websocket` | those of ".to_owned(),
+        "| `origins` | `Origins::Any` | ".to_owned(),
+        format!("| `sockjs_url` | `{sockjs_url}` | "),
+        "| `base_url` | `None` | ".to_owned(),
+        format!("| `profile` | `Profile::{profile:?}` | "),
+    ] {
+        let rows = SOCKJS.lines().filter(|line| line.starts_with(&row));
+        assert_eq!(rows.count(), 1, "{row}");
+    }
+    for transport in Transport::ALL {
+        let name = transport.name();
+        let row = format!("| `{name}` | ");
+        let rows = SOCKJS.lines().filter(|line| line.starts_with(&row));
+        // The switches that have the same name are checked with the settings.
+        let switch = usize::from(SockJsSettings::FIELDS.contains(&name));
+        let mount = usize::from(name == "websocket");
+        assert_eq!(rows.count(), 1 + switch + mount, "{name}");
+    }
+}
+
+fn check<T: Debug + Default>(
+    page: &str,
+    fields: &[&str],
+    set: fn(&mut T, &str, &str) -> Result<(), ConfigError>,
+) {
     // `Settings { a: 1, b: 2s }`
-    let debug = format!("{defaults:?}").replace([',', '{', '}'], " ");
+    let debug = format!("{:?}", T::default()).replace([',', '{', '}'], " ");
     let words: Vec<&str> = debug.split_whitespace().collect();
-    let at = words
-        .iter()
-        .position(|w| *w == format!("{field}:"))
-        .expect(field);
-    assert_eq!(value(cells[0]), words[at + 1], "default of {field}");
-    let (least, most) = cells[1].split_once(" to ").expect(field);
-    let range = format!("{} to {}", value(least), value(most));
-    assert_eq!(range, allowed, "range of {field}");
+    for field in fields {
+        let begin = format!("| `{field}` | ");
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix(&begin))
+            .map(|row| row.split('|').map(str::trim).collect())
+            .filter(|cells: &Vec<&str>| cells[1].contains(" to "))
+            .collect();
+        assert_eq!(rows.len(), 1, "{field}: rows in the manual");
+        let name = format!("{field}:");
+        let at = words.iter().position(|word| *word == name).expect(field);
+        assert_eq!(value(rows[0][0]), words[at + 1], "default of {field}");
+        let (least, most) = rows[0][1].split_once(" to ").expect(field);
+        let range = format!("{} to {}", value(least), value(most));
+        let allowed = set(&mut T::default(), field, "?").unwrap_err().allowed;
+        assert_eq!(range, allowed, "range of {field}");
+    }
 }
 
 /// `8 KiB` as `8192`, `10 s` as a `Duration` shows itself, all else as it is.
@@ -94,10 +134,6 @@ fn value(text: &str) -> String {
     }
 }
 
-fn pages() -> String {
-    [ARCHITECTURE, HTTP, WEBSOCKET].join("\n")
-}
-
 // ---- dialogues --------------------------------------------------------------------------------
 
 #[derive(Default)]
@@ -106,7 +142,12 @@ struct Echo;
 impl Connection for Echo {
     type State = ();
     fn on_message(&mut self, cx: &mut Cx<Self>, message: Message) {
-        cx.send(message);
+        match message.text() {
+            Some("bye") => cx.close_with(3000, "Go away!"),
+            _ => {
+                cx.send(message);
+            }
+        }
     }
 }
 
@@ -124,6 +165,7 @@ impl Live {
             let mut server = SocketServer::new(())
                 .unwrap()
                 .websocket("/ws", &Router::<Echo>::new(), WebSocket::default())
+                .sockjs("/echo", &Router::<Echo>::new(), SockJs::default())
                 .bind("127.0.0.1:0")
                 .unwrap();
             let address = server.local_addrs()[0].tcp().unwrap();
@@ -155,19 +197,24 @@ impl Drop for Live {
     }
 }
 
-/// The dialogues of the page about WebSocket, byte by byte.
+/// The dialogues of the pages about WebSocket and SockJS, byte by byte.
 #[test]
 fn dialogues() {
+    replay_all(WEBSOCKET, 4);
+    replay_all(SOCKJS, 4);
+}
+
+fn replay_all(page: &str, want: usize) {
     let live = Live::start();
     let mut count = 0;
-    for block in WEBSOCKET.split("```text\n").skip(1) {
+    for block in page.split("```text\n").skip(1) {
         let block = block.split("```").next().unwrap();
         if block.starts_with("C|") || block.starts_with("C upgrades") {
             replay(&live, block);
             count += 1;
         }
     }
-    assert_eq!(count, 4, "dialogues on the page");
+    assert_eq!(count, want, "dialogues on the page");
 }
 
 fn replay(live: &Live, dialogue: &str) {
@@ -175,14 +222,25 @@ fn replay(live: &Live, dialogue: &str) {
     for line in dialogue.lines() {
         let (who, what) = line.split_at(2);
         match who {
-            "C|" | "C:" => stream.write_all(&bytes(who, what)).unwrap(),
-            "S|" | "S:" => {
+            "C|" | "C:" | "C>" => stream.write_all(&bytes(who, what)).unwrap(),
+            "S|" if what.ends_with('…') => {
+                let begin = what.trim_start().trim_end_matches('…');
+                let mut came = read_line(&mut stream, line);
+                assert!(came.starts_with(begin), "{line}, not {came:?}");
+                while begin.is_empty() && !came.is_empty() {
+                    came = read_line(&mut stream, line);
+                }
+            }
+            "S|" | "S:" | "S>" => {
                 let want = bytes(who, what);
                 let mut came = vec![0; want.len()];
                 stream.read_exact(&mut came).expect(line);
                 assert_eq!(show(&came), show(&want), "{line}");
             }
-            "C " if what == "upgrades" => upgrade(&mut stream),
+            "C " if what == "upgrades" => upgrade(&mut stream, "/ws"),
+            "C " if what.starts_with("upgrades ") => {
+                upgrade(&mut stream, what.trim_start_matches("upgrades "));
+            }
             "S " if what == "end" => {
                 let mut rest = Vec::new();
                 stream.read_to_end(&mut rest).expect(line);
@@ -193,9 +251,23 @@ fn replay(live: &Live, dialogue: &str) {
     }
 }
 
-fn upgrade(stream: &mut TcpStream) {
-    let request = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+/// A line without its CR LF.
+fn read_line(stream: &mut TcpStream, line: &str) -> String {
+    let mut came = Vec::new();
+    while !came.ends_with(b"\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect(line);
+        came.push(byte[0]);
+    }
+    came.truncate(came.len() - 2);
+    String::from_utf8(came).unwrap()
+}
+
+fn upgrade(stream: &mut TcpStream, path: &str) {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -210,6 +282,9 @@ fn upgrade(stream: &mut TcpStream) {
 fn bytes(who: &str, what: &str) -> Vec<u8> {
     if who.ends_with('|') {
         return format!("{}\r\n", what.strip_prefix(' ').unwrap_or(what)).into_bytes();
+    }
+    if who.ends_with('>') {
+        return what.strip_prefix(' ').unwrap_or(what).into();
     }
     let mut bytes = Vec::new();
     // Every second part stands in quotes; a remark ends the line.

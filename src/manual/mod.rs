@@ -6,6 +6,7 @@
 //! | [`architecture`] | the path of a byte, one turn of the loop, who may borrow what, limits of the server |
 //! | [`http`] | HTTP/1.1: routes, answers, files, cookies, CORS, proxies, limits, deviations |
 //! | [`websocket`] | WebSocket: handshake, frames, closing, back-pressure, limits, deviations |
+//! | [`sockjs`] | SockJS: sessions, endpoints, settings, proxies, deviations, coming from sockjs-tornado |
 //! | [`changelog`] | what has changed |
 //!
 //! Rules are cited by the clause of their standard. A limit is written as the name of its setting; the
@@ -19,6 +20,13 @@ pub mod http {}
 
 #[doc = include_str!("websocket.md")]
 pub mod websocket {}
+
+#[doc = include_str!("sockjs.md")]
+#[doc(alias = "session_check_interval")]
+#[doc(alias = "immediate_flush")]
+#[doc(alias = "disable_nagle")]
+#[doc(alias = "disabled_transports")]
+pub mod sockjs {}
 
 #[doc = include_str!("changelog.md")]
 pub mod changelog {}
