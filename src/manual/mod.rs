@@ -25,7 +25,6 @@ pub mod websocket {}
 #[doc(alias = "session_check_interval")]
 #[doc(alias = "immediate_flush")]
 #[doc(alias = "disable_nagle")]
-#[doc(alias = "disabled_transports")]
 pub mod sockjs {}
 
 #[doc = include_str!("changelog.md")]
