@@ -326,6 +326,7 @@ settings! {
 
 settings! {
     /// Limits, times and switches of a SockJS mount. The ancestors' names are kept where the meaning is.
+    #[doc(alias = "disabled_transports")]
     pub struct SockJsSettings {
         /// Between two heartbeats (`h`) while the client listens; on a WebSocket too, beside its own pings.
         /// Clients of jsonp give up after 35 s. Default: 25 s.

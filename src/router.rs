@@ -64,6 +64,8 @@ impl<C: Connection> Router<C> {
 
     /// Connections are made from the request of their handshake. If `make` panics, the handshake is
     /// answered with 500.
+    #[doc(alias = "get_connection_class")]
+    #[doc(alias = "session_kls")]
     pub fn with(make: impl Fn(&Request<'_>) -> C + 'static) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self::from_inner(Inner {
@@ -435,6 +437,8 @@ impl<S: 'static> Routes<S> {
     /// at its end, or nothing. It answers everything there that routes added before it do not. See
     /// the [manual](crate::manual::sockjs).
     #[doc(alias = "SockJSRouter")]
+    #[doc(alias = "apply_routes")]
+    #[doc(alias = "urls")]
     #[must_use]
     pub fn sockjs<C: Connection<State = S>>(
         mut self,

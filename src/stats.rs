@@ -1,6 +1,7 @@
 //! Counters of a server: what happened since it began, and what there is now.
 
 /// A server's counters at one moment. All but the first group only grow.
+#[doc(alias = "StatsCollector")]
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -9,6 +10,7 @@ pub struct Stats {
     /// WebSocket connections that are open now.
     pub websockets_open: u64,
     /// Application connections that are open now.
+    #[doc(alias = "sessions_active")]
     pub connections_open: u64,
     /// Sessions on polling and streaming transports that there are now.
     pub sessions_open: u64,
@@ -20,10 +22,13 @@ pub struct Stats {
     pub bytes_unfinished: u64,
 
     /// Application connections opened per second, over the last 10 seconds.
+    #[doc(alias = "connections_ps")]
     pub connections_per_second: f64,
     /// Messages received per second, over the last 10 seconds.
+    #[doc(alias = "packets_recv_ps")]
     pub messages_in_per_second: f64,
     /// Messages sent per second, over the last 10 seconds.
+    #[doc(alias = "packets_sent_ps")]
     pub messages_out_per_second: f64,
 
     /// TCP connections accepted.

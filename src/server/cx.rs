@@ -379,6 +379,7 @@ impl<'a, S: 'static> AppIo<'a, S> {
     }
 
     /// Whether a connection is open: it is not while its `on_open` or `on_close` runs.
+    #[doc(alias = "is_closed")]
     pub fn is_open(&self, id: ConnectionId) -> bool {
         self.shared.engine.borrow().is_open(id)
     }
@@ -439,6 +440,7 @@ impl<'a, S: 'static> AppIo<'a, S> {
     }
 
     /// The counters.
+    #[doc(alias = "dump")]
     pub fn stats(&self) -> Stats {
         self.shared.engine.borrow().stats()
     }

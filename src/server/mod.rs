@@ -187,6 +187,7 @@ impl<S: 'static> SocketServer<S> {
     }
 
     /// Serves a class over SockJS, at and below a prefix; see [`Routes::sockjs`].
+    #[doc(alias = "SockJSRouter")]
     #[must_use]
     pub fn sockjs<C: Connection<State = S>>(
         self,

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 /// A request: its head, its body, who sent it and what the route found in its path.
+#[doc(alias = "ConnectionInfo")]
 #[derive(Debug)]
 pub struct Request<'a> {
     pub(crate) head: Head<'a>,
@@ -54,6 +55,7 @@ impl<'a> Request<'a> {
     }
 
     /// The first header of that name, any case. `None` also if its value is no UTF-8.
+    #[doc(alias = "get_header")]
     pub fn header(&self, name: &str) -> Option<&'a str> {
         self.head.header_str(name)
     }
