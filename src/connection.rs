@@ -4,7 +4,9 @@
 //! time: nothing that a callback sends, closes or joins makes another callback run inside it. What
 //! follows from a callback (`on_close` of whatever it closed) runs right after it.
 
-use crate::proto::ws::close::cut_reason;
+use crate::proto::http::response::push_field;
+use crate::proto::ws::close::{cut_reason, valid_code};
+use crate::proto::ws::handshake::is_own_field;
 use crate::server::cx::Cx;
 use crate::server::engine::ConnectionTag;
 use crate::server::request::Request;
@@ -388,10 +390,25 @@ impl Reject {
     /// The refusal where it has to be a close frame.
     pub(crate) fn as_close(&self) -> (u16, &str) {
         match &self.how {
-            Refusing::Close(code, reason) => (*code, cut_reason(reason)),
+            Refusing::Close(code, reason) => {
+                let code = if valid_code(*code) { *code } else { 1008 };
+                (code, cut_reason(reason))
+            }
             Refusing::Status(status) => {
                 let text = std::str::from_utf8(&self.body).unwrap_or_default();
                 (4000 + status, cut_reason(text))
+            }
+        }
+    }
+
+    /// Appends its headers; one that is not allowed is left out and logged.
+    pub(crate) fn push_headers(&self, lines: &mut Vec<u8>) {
+        for (name, value) in &self.headers {
+            if is_own_field(name) {
+                continue;
+            }
+            if let Err(error) = push_field(lines, name, value) {
+                log::error!("header {name:?} of a refusal: {error}");
             }
         }
     }

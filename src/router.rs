@@ -212,7 +212,7 @@ pub struct SockJs {
     pub websocket: WebSocketLimits,
     /// Which pages may connect, over all transports. Default: everybody's, as the protocol wants it; then a
     /// cookie must not be what proves who somebody is. Where it is not [`Origins::Any`], other pages get
-    /// no CORS headers and 403 for a WebSocket, and the iframe page, htmlfile and jsonp, where an
+    /// 403 and no CORS headers, and the iframe page, htmlfile and jsonp, where an
     /// origin cannot be checked, are switched off.
     #[doc(alias = "websocket_allow_origin")]
     pub origins: OriginPolicy,

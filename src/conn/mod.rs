@@ -395,6 +395,19 @@ impl Conns {
         })
     }
 
+    /// Queues what the protocol inside says at its end, however much waits already.
+    pub(crate) fn send_last(&mut self, key: ConnKey, text: &[u8]) {
+        let Some(conn) = self.arena.get_mut(key) else {
+            return;
+        };
+        if let Protocol::WebSocket(ws) = &mut conn.protocol {
+            let out = conn.out.tail(&mut self.pool);
+            let before = out.len();
+            ws.machine.send(Kind::Text, text, out);
+            self.queued += out.len() - before;
+        }
+    }
+
     /// Begins the closing handshake. A code that may not be sent becomes 1000.
     pub(crate) fn close_websocket(&mut self, key: ConnKey, code: u16, reason: &str) {
         let Some(conn) = self.arena.get_mut(key) else {

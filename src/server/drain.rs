@@ -118,7 +118,12 @@ impl<S: 'static> Core<S> {
     /// When the last conn is gone, so is the reason to run.
     pub(crate) fn drain_check(&mut self, io: &mut IoLoop<Msg>) {
         let begun = self.drain.as_ref().is_some_and(|drain| drain.begun);
-        if begun && self.engine().conns.arena.is_empty() && self.engine().next.is_empty() {
+        let engine = self.engine();
+        if begun
+            && engine.conns.arena.is_empty()
+            && engine.next.is_empty()
+            && !engine.has_session_connections()
+        {
             self.stopped = true;
             io.stop();
         }

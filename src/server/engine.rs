@@ -627,7 +627,7 @@ impl<S: 'static> Engine<S> {
         let mut bytes = std::mem::take(&mut self.frame);
         bytes.clear();
         sockjs::frame::push_close(&mut bytes, code, reason);
-        self.conns.send(conn, Kind::Text, &bytes);
+        self.conns.send_last(conn, &bytes);
         self.keep_frame(bytes);
         self.conns.close_websocket(conn, 1000, NORMAL);
     }

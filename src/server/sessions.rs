@@ -50,7 +50,8 @@ pub(crate) struct Sessions {
     pub(crate) arena: Arena<Virtual>,
     /// By mount and id.
     ids: Vec<HashMap<Box<str>, SessionKey>>,
-    per_ip: HashMap<IpAddr, u32>,
+    /// By mount and address.
+    per_ip: HashMap<(u32, IpAddr), u32>,
     /// Those that may have something to send.
     dirty: Vec<SessionKey>,
     scratch: Vec<u8>,
@@ -62,9 +63,14 @@ impl Sessions {
         self.ids.get(mount as usize)?.get(id).copied()
     }
 
-    /// How many come from an address.
-    pub(crate) fn of_ip(&self, ip: Option<IpAddr>) -> u32 {
-        let count = ip.and_then(|ip| self.per_ip.get(&ip));
+    /// How many a mount has.
+    pub(crate) fn of_mount(&self, mount: u32) -> usize {
+        self.ids.get(mount as usize).map_or(0, HashMap::len)
+    }
+
+    /// How many of them come from an address.
+    pub(crate) fn of_ip(&self, mount: u32, ip: Option<IpAddr>) -> u32 {
+        let count = ip.and_then(|ip| self.per_ip.get(&(mount, ip)));
         count.copied().unwrap_or_default()
     }
 
@@ -88,14 +94,14 @@ impl Sessions {
             full: false,
             dirty: false,
         });
+        if let Some(ip) = ip {
+            *self.per_ip.entry((mount, ip)).or_default() += 1;
+        }
         let mount = mount as usize;
         if self.ids.len() <= mount {
             self.ids.resize_with(mount + 1, HashMap::new);
         }
         self.ids[mount].insert(id.into(), key);
-        if let Some(ip) = ip {
-            *self.per_ip.entry(ip).or_default() += 1;
-        }
         key
     }
 
@@ -170,6 +176,7 @@ impl<S: 'static> Engine<S> {
         entry.connection = None;
         entry.session.accept();
         entry.session.close(code, reason, now, &entry.limits);
+        self.unpark(key);
         self.sessions.mark_dirty(key);
     }
 
@@ -251,10 +258,7 @@ impl<S: 'static> Engine<S> {
     pub(crate) fn flush_session(&mut self, key: SessionKey) {
         let (now, high) = (self.conns.now, self.conns.settings.write_high_bytes);
         let mut out = std::mem::take(&mut self.sessions.out);
-        loop {
-            let Some(entry) = self.sessions.arena.get_mut(key) else {
-                break;
-            };
+        while let Some(entry) = self.sessions.arena.get_mut(key) {
             entry.dirty = false;
             let Some(conn) = entry.session.receiver().map(|receiver| receiver.at.conn) else {
                 break;
@@ -348,6 +352,7 @@ impl<S: 'static> Engine<S> {
         entry.session.cut(now, &entry.limits);
         let connection = entry.connection.take();
         self.conns.queued = self.conns.queued.saturating_sub(dropped);
+        self.unpark(key);
         if let Some(id) = connection {
             self.end(id, lost(Cause::Lost));
         }
@@ -356,6 +361,7 @@ impl<S: 'static> Engine<S> {
 
     /// Removes a session; the application is told, if it does not know.
     pub(crate) fn forget_session(&mut self, key: SessionKey, cause: Cause) {
+        self.unpark(key);
         let Some(entry) = self.sessions.arena.remove(key) else {
             return;
         };
@@ -367,10 +373,11 @@ impl<S: 'static> Engine<S> {
             ids.remove(id);
         }
         if let Some(ip) = entry.ip {
-            if let Some(count) = self.sessions.per_ip.get_mut(&ip) {
+            let of = (*mount, ip);
+            if let Some(count) = self.sessions.per_ip.get_mut(&of) {
                 *count -= 1;
                 if *count == 0 {
-                    self.sessions.per_ip.remove(&ip);
+                    self.sessions.per_ip.remove(&of);
                 }
             }
         }
@@ -386,6 +393,12 @@ impl<S: 'static> Engine<S> {
     pub(crate) fn session_connections(&self) -> Vec<ConnectionId> {
         let entries = self.sessions.arena.iter();
         entries.filter_map(|(_, entry)| entry.connection).collect()
+    }
+
+    /// Whether a session has an `on_close` before it.
+    pub(crate) fn has_session_connections(&self) -> bool {
+        let mut entries = self.sessions.arena.iter();
+        entries.any(|(_, entry)| entry.connection.is_some())
     }
 
     /// Removes all sessions: the server ends.

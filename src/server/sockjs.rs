@@ -89,6 +89,10 @@ impl<S: 'static> Core<S> {
                 transport: path::Transport::WebSocket,
                 ..
             } => self.upgrade(io, at.0, *websocket as u32, raw, req),
+            Endpoint::Session { .. } if !site.may_connect() => {
+                self.engine().conns.stats.handshakes_refused += 1;
+                self.reply(at, (403, PLAIN, b"Origin not allowed\n"), &site.nocache());
+            }
             Endpoint::Session { id, transport } => {
                 let lines = site.session_lines(transport);
                 match transport {
@@ -211,7 +215,10 @@ impl<S: 'static> Core<S> {
         let ip = req.remote_ip();
         let short = self.engine().conns.draining || self.is_short_of_memory();
         let sessions = &self.engine().sessions;
-        if short || sessions.arena.len() >= max || (per_ip > 0 && sessions.of_ip(ip) >= per_ip) {
+        if short
+            || sessions.of_mount(mount) >= max
+            || (per_ip > 0 && sessions.of_ip(mount, ip) >= per_ip)
+        {
             self.engine().conns.stats.handshakes_refused += 1;
             let mut lines = to.at.headers.into_vec();
             put(&mut lines, "Retry-After", "1");
@@ -239,11 +246,14 @@ impl<S: 'static> Core<S> {
             entry.connection = Some(id);
         }
         let opened = self.call(io, id, "on_open", |object, at| object.open(at, &req));
+        let mut lines = to.at.headers.into_vec();
         if let Some(opening) = self.opening(id) {
-            let mut lines = to.at.headers.into_vec();
             lines.append(&mut opening.headers);
-            to.at.headers = lines.into();
         }
+        if let Some(Err(reject)) = &opened {
+            reject.push_headers(&mut lines);
+        }
+        to.at.headers = lines.into();
         match opened {
             None => self.decided(io, id, Err(Reject::close(1011, "internal error"))),
             Some(Err(reject)) => self.decided(io, id, Err(reject)),
@@ -488,6 +498,12 @@ impl<'a> Site<'a> {
         }
     }
 
+    /// Whether the page that asks may use a session. Without CORS headers it could not read, but send.
+    fn may_connect(&self) -> bool {
+        let from = OriginRequest::of(&self.req.head, self.req.host());
+        self.of.origins.allows(&from)
+    }
+
     fn old(&self) -> bool {
         self.of.profile == Profile::V033
     }
@@ -505,8 +521,12 @@ impl<'a> Site<'a> {
 
     /// The headers of every answer of a transport.
     fn session_lines(&self, transport: path::Transport) -> Vec<u8> {
-        use path::Transport::{EventSource, HtmlFile, Jsonp, JsonpSend};
+        use path::Transport::{EventSource, HtmlFile, Jsonp, JsonpSend, XhrStreaming};
         let mut lines = self.nocache();
+        if matches!(transport, XhrStreaming | EventSource | HtmlFile) {
+            // For nginx, which else collects what should flow.
+            lines.extend_from_slice(b"X-Accel-Buffering: no\r\n");
+        }
         match transport {
             Jsonp => lines.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n"),
             HtmlFile | JsonpSend => {}

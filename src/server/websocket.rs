@@ -117,6 +117,9 @@ impl<S: 'static> Core<S> {
         let opened = self.call(io, id, "on_open", |object, at| object.open(at, &req));
         let until = io.now() + self.settings.answer_timeout;
         match opened {
+            None if matches!(framing, Framing::SockJs(_)) => {
+                self.decided(io, id, Err(Reject::close(1011, "internal error")));
+            }
             None => self.decided(io, id, Err(Reject::status(500))),
             Some(Err(reject)) => self.decided(io, id, Err(reject)),
             Some(Ok(())) if self.opening(id).is_some_and(|opening| opening.later) => {
@@ -306,8 +309,9 @@ impl<S: 'static> Core<S> {
     ) {
         let closes = reject.as_close();
         match (&reject.how, upgrade) {
-            (_, Some((upgrade, headers))) if matches!(link, Link::SockJs(_)) => {
-                let head = self.head_101(&upgrade, &headers);
+            (_, Some((upgrade, mut lines))) if matches!(link, Link::SockJs(_)) => {
+                reject.push_headers(&mut lines);
+                let head = self.head_101(&upgrade, &lines);
                 self.become_websocket(io, key, upgrade.mount, 0, &head);
                 self.engine().close_sockjs(key, closes.0, closes.1);
             }
@@ -320,22 +324,13 @@ impl<S: 'static> Core<S> {
                 }
                 self.refuse_with_body(key, *status, reject.content_type, &reject.body, &lines);
             }
-            (Refusing::Close(code, reason), Some((upgrade, mut lines))) => {
+            (Refusing::Close(..), Some((upgrade, mut lines))) => {
                 // With the subprotocol: without it a browser that asked for one fails, and shows
                 // its page 1006 in place of the code.
-                let headers = reject.headers.iter();
-                for (name, value) in headers.filter(|(name, _)| !handshake::is_own_field(name)) {
-                    if let Err(error) = push_field(&mut lines, name, value) {
-                        log::error!("header {name:?} of a refusal: {error}");
-                    }
-                }
+                reject.push_headers(&mut lines);
                 let head = self.head_101(&upgrade, &lines);
                 self.become_websocket(io, key, upgrade.mount, 0, &head);
-                let code = match crate::proto::ws::close::valid_code(*code) {
-                    true => *code,
-                    false => 1008,
-                };
-                self.engine().conns.close_websocket(key, code, reason);
+                self.engine().conns.close_websocket(key, closes.0, closes.1);
             }
             (Refusing::Close(..), None) => self.refuse_with(key, 403, "", b""),
         }

@@ -139,6 +139,7 @@ fn half_closed_behind_a_later() {
     let mut held = held(Settings::default());
     // The last of the requests waits too, and one that is not whole is nobody's.
     #[rustfmt::skip]
+    #[allow(clippy::type_complexity)]
     let cases: &[(&str, &[&str], &[u8], &[&str])] = &[
         ("alone",           &["/later"],                  b"",      &["at last"]),
         ("one more",        &["/later", "/"],             b"",      &["at last", "hello"]),
