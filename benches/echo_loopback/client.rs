@@ -15,7 +15,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::SockRef;
 
-use crate::codec::{Codec, Open};
+use crate::codec::{Codec, Open, Part};
 
 /// What is kept in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,9 @@ pub(crate) enum Load {
     Echo { depth: usize },
     /// So many messages of the first conn; each reaches every conn, the first included.
     Broadcast { window: usize },
+    /// Conns in pairs: the second of each sends one message; the next when it has its answer, and the
+    /// first of the pair has heard the message.
+    Pairs,
 }
 
 impl Load {
@@ -31,6 +34,7 @@ impl Load {
         match self {
             Self::Echo { depth } => depth,
             Self::Broadcast { window } => window,
+            Self::Pairs => 1,
         }
     }
 }
@@ -47,28 +51,52 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Prepared bytes: what is said over and over, and what is heard.
 struct Tape {
     bytes: Vec<u8>,
-    /// Bytes of one message.
-    len: usize,
+    /// Where each message ends, up to the cycle.
+    ends: Vec<usize>,
     /// Bytes after which the messages repeat.
     cycle: usize,
+    /// What may differ, in the first cycle.
+    ignored: Vec<Range<usize>>,
 }
 
 impl Tape {
     /// A slice of up to `ahead` bytes can be taken at every offset under the cycle.
-    fn new(message: impl Fn(usize) -> Vec<u8>, ahead: usize) -> Result<Self, String> {
-        let messages: Vec<_> = (0..MESSAGES).map(message).collect();
-        let len = messages[0].len();
-        if len == 0 || messages.iter().any(|message| message.len() != len) {
-            return Err("a codec must make messages of one length".to_owned());
+    fn new(message: impl Fn(usize) -> Part, count: usize, ahead: usize) -> Result<Self, String> {
+        let (mut cycle, mut ends, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
+        for Part { bytes, ignored: of } in (0..count).map(message) {
+            if bytes.is_empty() {
+                return Err("a codec must make no empty messages".to_owned());
+            }
+            let start = cycle.len();
+            ignored.extend((!of.is_empty()).then_some(start + of.start..start + of.end));
+            cycle.extend(bytes);
+            ends.push(cycle.len());
         }
-        let cycle = len * MESSAGES;
-        let bytes = messages
-            .concat()
-            .into_iter()
-            .cycle()
-            .take(cycle + ahead)
-            .collect();
-        Ok(Self { bytes, len, cycle })
+        let len = cycle.len();
+        let bytes = cycle.into_iter().cycle().take(len + ahead).collect();
+        Ok(Self {
+            bytes,
+            ends,
+            cycle: len,
+            ignored,
+        })
+    }
+
+    /// How many messages end within `n` bytes from an offset under the cycle.
+    fn ended(&self, from: usize, n: usize) -> usize {
+        let before = |at: usize| {
+            let whole = at / self.cycle * self.ends.len();
+            whole + self.ends.partition_point(|end| *end <= at % self.cycle)
+        };
+        before(from + n) - before(from)
+    }
+
+    /// The bytes of `count` messages from the one at an offset.
+    fn len_of(&self, from: usize, count: usize) -> usize {
+        let first = self.ends.partition_point(|end| *end <= from);
+        let last = first + count - 1;
+        let whole = last / self.ends.len() * self.cycle;
+        whole + self.ends[last % self.ends.len()] - from
     }
 }
 
@@ -78,6 +106,8 @@ struct Conn {
     /// Where on the send tape the next byte is, and how many may go.
     send_at: usize,
     owed: usize,
+    /// Where on the send tape the next message is.
+    next_at: usize,
     /// Where on the reply tape the next byte is.
     reply_at: usize,
     /// Messages sent whose reply has not come (of the first conn only, in a broadcast).
@@ -98,10 +128,13 @@ pub(crate) struct Client {
     poll: Poll,
     events: Events,
     conns: Vec<Conn>,
-    send: Tape,
-    reply: Tape,
-    ignored: Range<usize>,
+    /// One for all conns, or one for each.
+    send: Vec<Tape>,
+    /// One for all conns; of pairs, what the first hears and what the second does.
+    reply: Vec<Tape>,
     load: Load,
+    /// Replies that make one message of the case.
+    steps: u64,
     buffer: Vec<u8>,
     /// No new messages.
     draining: bool,
@@ -133,23 +166,35 @@ impl Client {
         if !addr.ip().is_loopback() {
             return Err(format!("{addr} is not a loopback address"));
         }
-        let one = codec.message(&payload(payload_len, 0), 0).len();
-        let send = Tape::new(
-            |serial| codec.message(&payload(payload_len, serial), serial as u32),
-            one * load.in_flight_max(),
-        )?;
-        let reply = Tape::new(
-            |serial| codec.reply(&payload(payload_len, serial)),
-            BUFFER_BYTES,
-        )?;
+        codec.begin();
+        let steps = codec.steps();
+        let count = MESSAGES * steps;
+        let send_tape = |conn: usize| {
+            let message = |serial: usize| {
+                codec.message(conn, &payload(payload_len, serial / steps), serial as u32)
+            };
+            let one = (0..steps).map(|serial| message(serial).len()).max();
+            let ahead = one.unwrap_or_default() * load.in_flight_max();
+            Tape::new(|serial| message(serial).into(), count, ahead)
+        };
+        let tapes = if codec.differs() { conns } else { 1 };
+        let send = (0..tapes).map(send_tape).collect::<Result<_, _>>()?;
+        let reply_tape = |role: usize| {
+            let part = |serial: usize| {
+                codec.reply(role, &payload(payload_len, serial / steps), serial as u32)
+            };
+            Tape::new(part, count, BUFFER_BYTES)
+        };
+        let roles = if load == Load::Pairs { 2 } else { 1 };
+        let reply = (0..roles).map(reply_tape).collect::<Result<_, _>>()?;
         let mut client = Self {
             poll: Poll::new().map_err(|error| format!("poll: {error}"))?,
             events: Events::with_capacity(1024),
             conns: Vec::with_capacity(conns),
             send,
             reply,
-            ignored: codec.ignored(),
             load,
+            steps: steps as u64,
             buffer: vec![0; BUFFER_BYTES],
             draining: false,
             replies: 0,
@@ -209,6 +254,7 @@ impl Client {
             opening: Some(Opening::default()),
             send_at: 0,
             owed: 0,
+            next_at: 0,
             reply_at: 0,
             in_flight: 0,
             replies: 0,
@@ -248,7 +294,7 @@ impl Client {
                     Err(error) => return Err(failed(error)),
                 }
             }
-            match codec.open(opening.step, &opening.input)? {
+            match codec.open(at, opening.step, &opening.input)? {
                 Open::Wait => return Ok(false),
                 Open::Send { used, bytes } => {
                     opening.input.drain(..used);
@@ -275,6 +321,11 @@ impl Client {
                 }
             }
             Load::Broadcast { window } => self.push(0, window)?,
+            Load::Pairs => {
+                for at in (1..self.conns.len()).step_by(2) {
+                    self.push(at, 1)?;
+                }
+            }
         }
         Ok(())
     }
@@ -298,7 +349,7 @@ impl Client {
             }
         }
         self.events = events;
-        Ok(self.replies - before)
+        Ok((self.replies - before) / self.steps)
     }
 
     /// Sends nothing new and waits for all that is in flight; then nothing more may come.
@@ -320,7 +371,7 @@ impl Client {
 
     fn is_owed(&self) -> bool {
         match self.load {
-            Load::Echo { .. } => self.conns.iter().any(|conn| conn.in_flight > 0),
+            Load::Echo { .. } | Load::Pairs => self.conns.iter().any(|conn| conn.in_flight > 0),
             Load::Broadcast { .. } => self.completed < self.published,
         }
     }
@@ -352,6 +403,7 @@ impl Client {
     /// Reads, compares, and sends what the replies make room for.
     fn receive(&mut self, at: usize) -> Result<(), String> {
         let mut came = 0;
+        let reply = &self.reply[at % self.reply.len()];
         loop {
             let conn = &mut self.conns[at];
             let n = match conn.stream.read(&mut self.buffer) {
@@ -360,21 +412,15 @@ impl Client {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(format!("conn {}: {error}", at + 1)),
             };
-            let expected = &self.reply.bytes[conn.reply_at..][..n];
+            let expected = &reply.bytes[conn.reply_at..][..n];
             if self.buffer[..n] != *expected
-                && !same(
-                    &self.buffer[..n],
-                    expected,
-                    conn.reply_at,
-                    self.reply.len,
-                    &self.ignored,
-                )
+                && !same(&self.buffer[..n], expected, conn.reply_at, reply)
             {
                 let shown = String::from_utf8_lossy(&self.buffer[..n.min(60)]).into_owned();
                 return Err(format!("conn {}: a wrong reply: {shown:?}", at + 1));
             }
-            came += (conn.reply_at % self.reply.len + n) / self.reply.len;
-            conn.reply_at = (conn.reply_at + n) % self.reply.cycle;
+            came += reply.ended(conn.reply_at, n);
+            conn.reply_at = (conn.reply_at + n) % reply.cycle;
             // The poll is edge-triggered; a short read has emptied the socket.
             if n < self.buffer.len() {
                 break;
@@ -383,7 +429,9 @@ impl Client {
         if came == 0 {
             return Ok(());
         }
-        self.replies += came as u64;
+        if self.load != Load::Pairs {
+            self.replies += came as u64;
+        }
         match self.load {
             Load::Echo { .. } => {
                 let conn = &mut self.conns[at];
@@ -393,6 +441,22 @@ impl Client {
                     .ok_or_else(|| format!("conn {}: more replies than messages", at + 1))?;
                 if !self.draining {
                     self.push(at, came)?;
+                }
+            }
+            Load::Pairs => {
+                let sender = at | 1;
+                let conn = &mut self.conns[sender];
+                conn.replies += came as u64;
+                if conn.replies > 2 {
+                    return Err(format!("conn {}: more replies than messages", at + 1));
+                }
+                if conn.replies == 2 {
+                    conn.replies = 0;
+                    conn.in_flight -= 1;
+                    self.replies += 1;
+                    if !self.draining {
+                        self.push(sender, 1)?;
+                    }
                 }
             }
             Load::Broadcast { window } => {
@@ -425,23 +489,24 @@ impl Client {
 
     /// Sends `count` more messages on a conn.
     fn push(&mut self, at: usize, count: usize) -> Result<(), String> {
+        let tape = &self.send[at % self.send.len()];
         let conn = &mut self.conns[at];
-        conn.owed += count * self.send.len;
+        let len = tape.len_of(conn.next_at, count);
+        conn.next_at = (conn.next_at + len) % tape.cycle;
+        conn.owed += len;
         conn.in_flight += count;
         self.published += count as u64;
         self.flush(at)
     }
 
     fn flush(&mut self, at: usize) -> Result<(), String> {
+        let tape = &self.send[at % self.send.len()];
         let conn = &mut self.conns[at];
         while conn.owed > 0 {
-            match conn
-                .stream
-                .write(&self.send.bytes[conn.send_at..][..conn.owed])
-            {
+            match conn.stream.write(&tape.bytes[conn.send_at..][..conn.owed]) {
                 Ok(n) => {
                     conn.owed -= n;
-                    conn.send_at = (conn.send_at + n) % self.send.cycle;
+                    conn.send_at = (conn.send_at + n) % tape.cycle;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(format!("conn {}: {error}", at + 1)),
@@ -451,10 +516,9 @@ impl Client {
     }
 }
 
-/// Compares what may differ in a part of every reply.
-fn same(came: &[u8], expected: &[u8], start: usize, len: usize, ignored: &Range<usize>) -> bool {
-    came.iter()
-        .zip(expected)
-        .enumerate()
-        .all(|(i, (a, b))| a == b || ignored.contains(&((start + i) % len)))
+/// Compares what may differ in parts of the replies.
+fn same(came: &[u8], expected: &[u8], start: usize, tape: &Tape) -> bool {
+    let may_differ = |at: usize| tape.ignored.iter().any(|range| range.contains(&at));
+    let mut pairs = came.iter().zip(expected).enumerate();
+    pairs.all(|(i, (a, b))| a == b || may_differ((start + i) % tape.cycle))
 }

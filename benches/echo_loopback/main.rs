@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use client::{Client, Load};
-use codec::{Codec, Get, Raw, WebSocket};
+use codec::{Codec, Get, Raw, SockJs, WebSocket, Xhr};
 use server::{Kind, Server};
 
 const USAGE: &str = "cargo bench --bench echo_loopback -- [OPTIONS]
@@ -64,6 +64,16 @@ enum What {
     Memory {
         conns: usize,
     },
+    /// An echo over SockJS's WebSocket, beside the plain one.
+    SockJs {
+        depth: usize,
+    },
+    /// A send and a poll, beside a GET.
+    XhrRound,
+    /// A send that comes back on a stream, beside a GET.
+    XhrStreaming,
+    /// A broadcast over SockJS's WebSocket, beside the plain one.
+    SockJsBroadcast,
 }
 
 /// Descriptors that this process and the servers need beside their conns.
@@ -112,6 +122,19 @@ fn cases(files: usize) -> Vec<Case> {
                 window,
             },
         });
+    }
+    for depth in [1, 16] {
+        let name = format!("sockjs 20 B, 100 conns, depth {depth}");
+        let what = What::SockJs { depth };
+        cases.push(Case { name, what });
+    }
+    for (name, what) in [
+        ("sockjs broadcast 20 B to 1000", What::SockJsBroadcast),
+        ("xhr round, 100 conns", What::XhrRound),
+        ("xhr_streaming, 100 sessions", What::XhrStreaming),
+    ] {
+        let name = name.to_owned();
+        cases.push(Case { name, what });
     }
     let conns = 10_000.min(most);
     cases.push(Case {
@@ -305,30 +328,22 @@ impl Sample {
     }
 }
 
-fn codec(server: &Server, what: What) -> Result<Option<Box<dyn Codec>>, String> {
+/// What is said to a server in a case, each with the name of its row and how it is loaded.
+struct Taker {
+    name: String,
+    codec: Box<dyn Codec>,
+    conns: usize,
+    bytes: usize,
+    load: Load,
+}
+
+fn takers(server: &Server, what: What) -> Result<Vec<Taker>, String> {
     let websocket = |path: &str| WebSocket {
         host: server.addr.to_string(),
         path: path.to_owned(),
     };
-    Ok(match (server.kind, what) {
-        (Kind::Tcp, What::Echo { .. } | What::Memory { .. }) => Some(Box::new(Raw)),
-        (Kind::Tcp, What::Http { .. } | What::Broadcast { .. }) => None,
-        (Kind::WebSocket, What::Echo { .. } | What::Memory { .. }) => {
-            Some(Box::new(websocket(&server.path)))
-        }
-        (Kind::WebSocket, What::Broadcast { .. }) => Some(Box::new(websocket("/broadcast"))),
-        (Kind::WebSocket, What::Http { .. }) => {
-            Some(Box::new(Get::learn(server.addr, "/hello", "hello")?))
-        }
-    })
-}
-
-fn measure(
-    server: &Server,
-    codec: &dyn Codec,
-    what: What,
-    time: Duration,
-) -> Result<Sample, String> {
+    let sockjs = |service: &str| SockJs(websocket(&format!("/{service}/000/bench/websocket")));
+    let get = || Get::learn(server.addr, "/hello", "hello");
     let (bytes, conns, load) = match what {
         What::Echo {
             bytes,
@@ -337,9 +352,71 @@ fn measure(
         } => (bytes, conns, Load::Echo { depth }),
         What::Http { conns, depth } => (0, conns, Load::Echo { depth }),
         What::Broadcast { conns, window } => (20, conns, Load::Broadcast { window }),
-        What::Memory { conns } => (20, conns, Load::Echo { depth: 1 }),
+        What::Memory { conns } => (1024, conns, Load::Echo { depth: 1 }),
+        What::SockJs { depth } => (20, 100, Load::Echo { depth }),
+        What::SockJsBroadcast => (20, 1000, Load::Broadcast { window: 1 }),
+        What::XhrRound | What::XhrStreaming => (20, 100, Load::Echo { depth: 1 }),
     };
-    let mut client = Client::open(server.addr, codec, conns, bytes, load)?;
+    let mut takers = Vec::new();
+    let mut add = |name: &str, codec: Box<dyn Codec>| {
+        takers.push(Taker {
+            name: name.to_owned(),
+            codec,
+            conns,
+            bytes,
+            load,
+        });
+    };
+    match (server.kind, what) {
+        (Kind::Tcp, What::Echo { .. } | What::Memory { .. }) => add(&server.name, Box::new(Raw)),
+        (Kind::Tcp, _) => {}
+        (Kind::WebSocket, What::Echo { .. }) => {
+            add(&server.name, Box::new(websocket(&server.path)));
+        }
+        (Kind::WebSocket, What::Memory { .. }) => {
+            add(&server.name, Box::new(websocket(&server.path)));
+            add("sockjs", Box::new(sockjs("echo")));
+        }
+        (Kind::WebSocket, What::Broadcast { .. }) => {
+            add(&server.name, Box::new(websocket("/broadcast")));
+        }
+        (Kind::WebSocket, What::Http { .. }) => add(&server.name, Box::new(get()?)),
+        (Kind::WebSocket, What::SockJs { .. }) => {
+            add(&server.name, Box::new(websocket(&server.path)));
+            add("sockjs", Box::new(sockjs("echo")));
+        }
+        (Kind::WebSocket, What::SockJsBroadcast) => {
+            add(&server.name, Box::new(websocket("/broadcast")));
+            add("sockjs", Box::new(sockjs("broadcast")));
+        }
+        (Kind::WebSocket, What::XhrRound) => {
+            add("GET", Box::new(get()?));
+            add("xhr", Box::new(Xhr::learn(server.addr, bytes, false)?));
+        }
+        (Kind::WebSocket, What::XhrStreaming) => {
+            add("GET", Box::new(get()?));
+            add(
+                "xhr_streaming",
+                Box::new(Xhr::learn(server.addr, bytes, true)?),
+            );
+            if let Some(last) = takers.last_mut() {
+                (last.conns, last.load) = (200, Load::Pairs);
+            }
+        }
+    }
+    Ok(takers)
+}
+
+fn measure(server: &Server, taker: &Taker, time: Duration) -> Result<Sample, String> {
+    let conns = taker.conns;
+    // A stream ends after 128 KiB, which no session reaches in this time.
+    let time = if taker.load == Load::Pairs {
+        time.min(STREAM_TIME_MAX)
+    } else {
+        time
+    };
+    let codec = taker.codec.as_ref();
+    let mut client = Client::open(server.addr, codec, conns, taker.bytes, taker.load)?;
     client.start()?;
     // Until each conn has been served a few times, so that buffers and caches are as they will be.
     let warm = Duration::from_millis(100) + Duration::from_micros(30) * conns as u32;
@@ -359,24 +436,21 @@ fn measure(
 }
 
 fn rounds(case: &Case, what: What, servers: &[Server], options: &Options) -> Result<(), String> {
-    let named = |server: &Server, why: String| format!("{}, {}: {why}", case.name, server.name);
-    let mut takers = Vec::new();
+    let named = |name: &str, why: String| format!("{}, {name}: {why}", case.name);
+    let mut all = Vec::new();
     for server in servers {
-        match codec(server, what) {
-            Ok(Some(codec)) => takers.push((server, codec, Vec::new())),
-            Ok(None) => {}
-            Err(why) => return Err(named(server, why)),
-        }
+        let takers = takers(server, what).map_err(|why| named(&server.name, why))?;
+        all.extend(takers.into_iter().map(|taker| (server, taker, Vec::new())));
     }
     for round in 0..options.rounds {
-        for (server, codec, samples) in &mut takers {
-            let sample = measure(server, codec.as_ref(), what, options.time)
-                .map_err(|why| named(server, why))?;
+        for (server, taker, samples) in &mut all {
+            let sample =
+                measure(server, taker, options.time).map_err(|why| named(&taker.name, why))?;
             if options.verbose {
                 println!(
                     "  round {}: {} {:.3} µs, {:.0} messages in {:.3} s",
                     round + 1,
-                    server.name,
+                    taker.name,
                     sample.us_per_message(),
                     sample.messages,
                     sample.wall.as_secs_f64()
@@ -385,10 +459,10 @@ fn rounds(case: &Case, what: What, servers: &[Server], options: &Options) -> Res
             samples.push(sample);
         }
     }
-    let Some((_, _, base)) = takers.first() else {
+    let Some((_, _, base)) = all.first() else {
         return Ok(());
     };
-    for (at, (server, _, samples)) in takers.iter().enumerate() {
+    for (at, (_, taker, samples)) in all.iter().enumerate() {
         let us = median(samples.iter().map(|sample| sample.us_per_message()));
         let busy = median(
             samples
@@ -413,7 +487,7 @@ fn rounds(case: &Case, what: What, servers: &[Server], options: &Options) -> Res
         println!(
             "{:<34} {:<12} {us:>10.3} {:>12.0} {ratio:>7} {spread:>15} {:>5.0}%",
             if at == 0 { &case.name } else { "" },
-            server.name,
+            taker.name,
             1e6 / us,
             busy * 100.0,
         );
@@ -435,7 +509,12 @@ fn memory(
         "{:<34} {:<12} {:>10} {:>12} {:>22} {:>14}",
         "case", "server", "B/conn", "B/conn used", "MiB before, with, after", "files left"
     );
+    let mut rows = Vec::new();
     for (at, server) in servers.iter().enumerate() {
+        let count = takers(server, What::Memory { conns })?.len();
+        rows.extend((0..count).map(|which| (at, server, which)));
+    }
+    for (row, (at, server, which)) in rows.into_iter().enumerate() {
         let named = |why: String| format!("{}, {}: {why}", case.name, server.name);
         // Ours begin anew, because memory that the load left behind would hide the growth.
         let fresh = match at {
@@ -443,9 +522,8 @@ fn memory(
             _ => None,
         };
         let server = fresh.as_ref().unwrap_or(server);
-        let Some(codec) = codec(server, What::Memory { conns }).map_err(named)? else {
-            continue;
-        };
+        let mut takers = takers(server, What::Memory { conns }).map_err(named)?;
+        let Taker { name, codec, .. } = takers.swap_remove(which);
         let echo = Load::Echo { depth: 1 };
         // One conn first: what is allocated once is no part of a conn.
         let mut first = Client::open(server.addr, codec.as_ref(), 1, 1024, echo).map_err(named)?;
@@ -473,8 +551,8 @@ fn memory(
         let each = |bytes: u64| bytes.saturating_sub(before) as f64 / conns as f64;
         println!(
             "{:<34} {:<12} {:>10.0} {:>12.0} {:>22} {:>14}",
-            if at == 0 { &case.name } else { "" },
-            server.name,
+            if row == 0 { &case.name } else { "" },
+            name,
             each(idle),
             each(used),
             format!(
@@ -488,6 +566,9 @@ fn memory(
     }
     Ok(())
 }
+
+/// What a streaming session is loaded for at most.
+const STREAM_TIME_MAX: Duration = Duration::from_millis(1000);
 
 /// Lets a server end what it has begun; nothing is measured by time here.
 fn settle() {
