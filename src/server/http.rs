@@ -119,8 +119,8 @@ impl<S: 'static> Core<S> {
                 }
             }
             Found::SockJs(mount, rest) => {
-                let endpoint = sockjs::path::parse(rest);
-                if upgrade && endpoint.is_some_and(sockjs::path::Endpoint::is_websocket) {
+                let is_websocket = sockjs::path::Endpoint::is_websocket;
+                if upgrade && sockjs::path::parse(rest).is_some_and(is_websocket) {
                     self.handle(io, key, raw, head, &[], (found, params));
                     return Ok(());
                 }

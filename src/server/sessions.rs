@@ -39,7 +39,7 @@ pub(crate) struct Virtual {
 pub(crate) struct Place {
     pub(crate) conn: ConnKey,
     pub(crate) serial: u32,
-    pub(crate) headers: Box<[u8]>,
+    pub(crate) headers: Vec<u8>,
     /// It is answered 200 with `ok`, if it is a send (jsonp).
     pub(crate) ok_body: bool,
 }

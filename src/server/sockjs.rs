@@ -51,12 +51,12 @@ impl<S: 'static> Core<S> {
         let site = Site::new(of, &req);
         let endpoint = path::parse(rest).filter(|endpoint| site.offers(*endpoint));
         let Some(endpoint) = endpoint else {
-            return self.reply_to(at, NOT_FOUND, b"", site.upgrades);
+            return self.reply_to(at, NOT_FOUND, b"", site.upgrades());
         };
         if !endpoint.is_allowed(req.method()) {
             let mut lines = Vec::new();
             put(&mut lines, "Allow", endpoint.allow());
-            return self.reply_to(at, (405, None, b""), &lines, site.upgrades);
+            return self.reply_to(at, (405, None, b""), &lines, site.upgrades());
         }
         if req.method() == "OPTIONS" {
             let lines = site.preflight(endpoint, self.unix);
@@ -220,7 +220,7 @@ impl<S: 'static> Core<S> {
             || (per_ip > 0 && sessions.of_ip(mount, ip) >= per_ip)
         {
             self.engine().conns.stats.handshakes_refused += 1;
-            let mut lines = to.at.headers.into_vec();
+            let mut lines = to.at.headers;
             put(&mut lines, "Retry-After", "1");
             return self.reply((to.at.conn, to.at.serial), (503, None, b""), &lines);
         }
@@ -246,14 +246,13 @@ impl<S: 'static> Core<S> {
             entry.connection = Some(id);
         }
         let opened = self.call(io, id, "on_open", |object, at| object.open(at, &req));
-        let mut lines = to.at.headers.into_vec();
+        let lines = &mut to.at.headers;
         if let Some(opening) = self.opening(id) {
             lines.append(&mut opening.headers);
         }
         if let Some(Err(reject)) = &opened {
-            reject.push_headers(&mut lines);
+            reject.push_headers(lines);
         }
-        to.at.headers = lines.into();
         match opened {
             None => self.decided(io, id, Err(Reject::close(1011, "internal error"))),
             Some(Err(reject)) => self.decided(io, id, Err(reject)),
@@ -419,7 +418,7 @@ fn place((conn, serial): At, lines: Vec<u8>, ok_body: bool) -> Place {
     Place {
         conn,
         serial,
-        headers: lines.into(),
+        headers: lines,
         ok_body,
     }
 }
@@ -454,8 +453,6 @@ struct Site<'a> {
     req: &'a Request<'a>,
     /// Any page may connect.
     any: bool,
-    /// It asks for an upgrade.
-    upgrades: bool,
 }
 
 /// What is answered to an origin of `null`.
@@ -468,13 +465,7 @@ enum Null {
 impl<'a> Site<'a> {
     fn new(of: &'a SockJs, req: &'a Request<'a>) -> Self {
         let any = matches!(of.origins.origins, Origins::Any);
-        let upgrades = req.head.has_option("Upgrade", "websocket");
-        Self {
-            of,
-            req,
-            any,
-            upgrades,
-        }
+        Self { of, req, any }
     }
 
     fn offers(&self, endpoint: Endpoint<'_>) -> bool {
@@ -498,10 +489,16 @@ impl<'a> Site<'a> {
         }
     }
 
+    fn upgrades(&self) -> bool {
+        self.req.head.has_option("Upgrade", "websocket")
+    }
+
     /// Whether the page that asks may use a session. Without CORS headers it could not read, but send.
     fn may_connect(&self) -> bool {
-        let from = OriginRequest::of(&self.req.head, self.req.host());
-        self.of.origins.allows(&from)
+        self.any || {
+            let from = OriginRequest::of(&self.req.head, self.req.host());
+            self.of.origins.allows(&from)
+        }
     }
 
     fn old(&self) -> bool {
@@ -540,14 +537,16 @@ impl<'a> Site<'a> {
     /// What lets pages of other origins read an answer.
     fn cors(&self, lines: &mut Vec<u8>, null: Null) {
         let origin = self.req.header("Origin");
-        let from = OriginRequest::of(&self.req.head, self.req.host());
         lines.extend_from_slice(b"Vary: Origin\r\n");
-        if !self.any && (origin.is_none() || !self.of.origins.allows(&from)) {
+        if !self.any && (origin.is_none() || !self.may_connect()) {
             return;
         }
         let null = if self.old() { Null::Any } else { null };
         let echoed = origin.filter(|origin| *origin != "null" || null == Null::Echoed);
-        put(lines, "Access-Control-Allow-Origin", echoed.unwrap_or("*"));
+        match echoed {
+            Some(origin) => put(lines, "Access-Control-Allow-Origin", origin),
+            None => lines.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n"),
+        }
         if echoed.is_some() || self.old() {
             lines.extend_from_slice(b"Access-Control-Allow-Credentials: true\r\n");
         }
