@@ -1,0 +1,28 @@
+// What the SockJS examples' pages share: connecting, and showing lines.
+
+/** A SockJS connection; without the client bundle, the raw WebSocket that every mount has. */
+function connect(path, transports) {
+  if (window.SockJS) return new SockJS(path, null, transports ? { transports } : {});
+  const scheme = location.protocol === 'https:' ? 'wss://' : 'ws://';
+  const raw = new WebSocket(scheme + location.host + path + '/websocket');
+  raw.transport = 'raw websocket';
+  return raw;
+}
+
+function show(list, text, kind) {
+  const item = document.createElement('li');
+  item.textContent = text;
+  if (kind) item.className = kind;
+  list.append(item);
+  list.scrollTop = list.scrollHeight;
+}
+
+if (!window.SockJS) {
+  const notice = document.createElement('p');
+  notice.className = 'notice';
+  notice.append('The SockJS client is not installed, so this page speaks a raw WebSocket. To install it: ');
+  const command = document.createElement('code');
+  command.textContent = 'npm ci --prefix tests/clients';
+  notice.append(command);
+  document.querySelector('header').after(notice);
+}
