@@ -146,7 +146,10 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).unwrap();
+        Self::over(TcpStream::connect(addr).unwrap())
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nonblocking(true).unwrap();
         stream.set_nodelay(true).unwrap();
         Self {
@@ -203,7 +206,7 @@ impl Client {
     }
 
     /// Turns the server until `f` finds what it wants in the bytes that came.
-    fn until<S, R>(
+    pub(crate) fn until<S, R>(
         &mut self,
         rig: &mut Rig<S>,
         what: &str,

@@ -1,0 +1,668 @@
+//! The life of a session as the application and its client see it.
+
+use crate::support::*;
+use dustdevil::{Cause, Connection, Deciding, Reject, Sent, Settings, SockJsSettings, Transport};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+const INTERRUPTED: &str = "c[1002,\"Connection interrupted\"]\n";
+
+fn causes(script: &Script) -> Vec<(usize, Cause, u16)> {
+    let closed = script.closed.borrow();
+    closed
+        .iter()
+        .map(|(n, why)| (*n, why.cause, why.code))
+        .collect()
+}
+
+/// Notes each opening with its transport.
+fn noting() -> Script {
+    Script {
+        open: Box::new(|me, cx, req| {
+            assert_eq!(req.transport(), Some(cx.transport()));
+            me.script
+                .note(format!("open {} {}", me.n, cx.transport().name()));
+            Ok(())
+        }),
+        ..Script::default()
+    }
+}
+
+// ---- opening and expiry ------------------------------------------------------------------------
+
+#[test]
+fn every_transport_opens_a_session() {
+    for transport in Transport::ALL.into_iter().skip(2) {
+        let (mut rig, script) = sockjs(noting());
+        let name = transport.name();
+        let method = if name.starts_with("xhr") {
+            "POST"
+        } else {
+            "GET"
+        };
+        let path = format!("/s/0/x/{name}?c=cb");
+        let client = rig.start(method, &path, "", b"");
+        assert_eq!(script.taken(), [format!("open 0 {name}")]);
+        let stats = rig.stats();
+        assert_eq!((stats.sessions_open, stats.connections_open), (1, 1));
+        let counts = stats.transports;
+        let all = [
+            counts.xhr_streaming,
+            counts.xhr,
+            counts.eventsource,
+            counts.htmlfile,
+            counts.jsonp,
+        ];
+        assert_eq!(all.iter().sum::<u64>(), 1, "{name}");
+        let at = Transport::ALL
+            .iter()
+            .position(|other| *other == transport)
+            .unwrap();
+        assert_eq!(all[at - 2], 1, "{name}");
+        rig.over(&script, client);
+        assert_eq!(script.closed(), [0]);
+    }
+}
+
+#[test]
+fn a_session_keeps_to_the_transport_it_began_with() {
+    let (mut rig, script) = sockjs(noting());
+    rig.poll("x");
+    let client = rig.stream("x");
+    let stats = rig.stats().transports;
+    assert_eq!((stats.xhr, stats.xhr_streaming), (1, 0));
+    assert_eq!(script.taken(), ["open 0 xhr"]);
+    rig.over(&script, client);
+}
+
+#[test]
+fn it_expires() {
+    let (mut rig, script) = sockjs(noting());
+    rig.poll("x");
+    rig.pass(ms(4750));
+    assert!(script.closed().is_empty());
+    rig.pass(ms(500));
+    assert_eq!(causes(&script), [(0, Cause::Timeout, 1006)]);
+    assert!(!script.last_reason().clean);
+    // The id is free again.
+    assert_eq!(rig.poll("x"), "o\n");
+    assert_eq!(script.taken(), ["open 0 xhr", "open 1 xhr"]);
+    rig.over(&script, ());
+}
+
+#[test]
+fn a_poll_keeps_it() {
+    let (mut rig, script) = sockjs(Script::default());
+    rig.poll("x");
+    for _ in 0..4 {
+        rig.pass(secs(4));
+        let mut client = rig.wait("x");
+        rig.pass(secs(20));
+        assert_eq!(rig.post("x", "[\"a\"]"), 204);
+        assert_eq!(client.answer(&mut rig).text(), "a[\"a\"]\n");
+    }
+    assert!(script.closed().is_empty());
+    rig.over(&script, ());
+}
+
+#[test]
+fn heartbeats() {
+    let of = mount(SockJsSettings {
+        heartbeat_delay: secs(10),
+        ..SockJsSettings::default()
+    });
+    let (mut rig, script) = sockjs_with(Script::default(), Settings::default(), of);
+    rig.poll("x");
+    let mut poll = rig.wait("x");
+    rig.pass(ms(9900));
+    poll.silent(&mut rig);
+    rig.pass(ms(350));
+    assert_eq!(poll.answer(&mut rig).text(), "h\n");
+    let mut stream = rig.stream("x");
+    for _ in 0..3 {
+        rig.pass(ms(10_250));
+        assert_eq!(stream.chunk(&mut rig).unwrap(), "h\n");
+    }
+    stream.silent(&mut rig);
+    rig.over(&script, (poll, stream));
+}
+
+#[test]
+fn response_limit() {
+    let of = mount(SockJsSettings {
+        response_limit: 16,
+        ..SockJsSettings::default()
+    });
+    let (mut rig, script) = sockjs_with(Script::default(), Settings::default(), of);
+    let mut client = rig.stream("x");
+    assert_eq!(client.chunk(&mut rig).unwrap(), "o\n");
+    assert_eq!(rig.post("x", "[\"a\"]"), 204);
+    assert_eq!(client.chunk(&mut rig).unwrap(), "a[\"a\"]\n");
+    client.silent(&mut rig);
+    assert_eq!(rig.post("x", "[\"b\"]"), 204);
+    assert_eq!(client.chunk(&mut rig).unwrap(), "a[\"b\"]\n");
+    client.ends(&mut rig);
+    // The conn can be used again, and what came meanwhile is there.
+    assert_eq!(rig.post("x", "[\"c\"]"), 204);
+    client.write(&http("POST", "/s/0/x/xhr_streaming", "", b""));
+    client.head(&mut rig);
+    client.chunk(&mut rig);
+    assert_eq!(client.chunk(&mut rig).unwrap(), "a[\"c\"]\n");
+    rig.over(&script, client);
+}
+
+#[test]
+fn streams_over_http_1_0() {
+    for (transport, prelude) in [
+        ("xhr_streaming", 2049),
+        ("eventsource", 2),
+        ("htmlfile?c=cb", 1029),
+    ] {
+        let of = mount(SockJsSettings {
+            response_limit: 100,
+            ..SockJsSettings::default()
+        });
+        let (mut rig, script) = sockjs_with(Script::default(), Settings::default(), of);
+        let method = if transport == "xhr_streaming" {
+            "POST"
+        } else {
+            "GET"
+        };
+        let mut client = rig.raw();
+        let text = format!(
+            "{method} /s/0/x/{transport} HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n"
+        );
+        client.write(text.as_bytes());
+        let head = client.head(&mut rig);
+        assert!(
+            !head.contains("Transfer-Encoding") && !head.contains("Content-Length"),
+            "{head}"
+        );
+        assert!(head.contains("Connection: close"), "{head}");
+        let long = "x".repeat(100);
+        assert_eq!(rig.post("x", &format!("[\"{long}\"]")), 204);
+        let body = client.rest(&mut rig);
+        let frames = String::from_utf8(body[prelude..].to_vec()).unwrap();
+        assert!(frames.contains('o') && frames.contains(&long), "{frames}");
+        // It has ended as it should: the session is there.
+        assert_eq!(rig.post("x", "[\"next\"]"), 204);
+        assert_eq!(rig.poll("x"), "a[\"next\"]\n");
+        rig.over(&script, client);
+    }
+}
+
+#[test]
+fn polls_over_http_1_0() {
+    let (mut rig, script) = sockjs(Script::default());
+    for (line, kept) in [("", false), ("Connection: keep-alive\r\n", true)] {
+        let mut client = rig.raw();
+        let id = kept.to_string();
+        let request = format!("POST /s/0/{id}/xhr HTTP/1.0\r\nContent-Length: 0\r\n{line}\r\n");
+        client.write(request.as_bytes());
+        let answer = client.answer(&mut rig);
+        assert_eq!(answer.text(), "o\n");
+        assert_eq!(answer.field("Content-Length"), Some("2"));
+        let want = if kept { "keep-alive" } else { "close" };
+        let got = answer.field("Connection").unwrap();
+        assert!(got.eq_ignore_ascii_case(want), "{got}");
+        if kept {
+            client.silent(&mut rig);
+        } else {
+            assert_eq!(client.rest(&mut rig), b"");
+        }
+    }
+    rig.over(&script, ());
+}
+
+// ---- receivers ---------------------------------------------------------------------------------
+
+/// Rule 3: the second is told so, the first goes on.
+#[test]
+fn a_second_receiver() {
+    let another = "c[2010,\"Another connection still open\"]";
+    for first_is_a_poll in [true, false] {
+        let (mut rig, script) = sockjs(Script::default());
+        rig.poll("x");
+        let mut first = match first_is_a_poll {
+            true => rig.wait("x"),
+            false => rig.stream("x"),
+        };
+        assert_eq!(rig.poll("x"), format!("{another}\n"));
+        let answer = rig.ask("POST", "/s/0/x/xhr_streaming", "", b"");
+        assert_eq!(answer.chunks[1..], [format!("{another}\n")]);
+        let answer = rig.ask("GET", "/s/0/x/eventsource", "", b"");
+        assert_eq!(answer.chunks[1..], [format!("data: {another}\r\n\r\n")]);
+        let answer = rig.ask("GET", "/s/0/x/jsonp?c=cb", "", b"");
+        assert_eq!(
+            answer.text(),
+            "/**/cb(\"c[2010,\\\"Another connection still open\\\"]\");\r\n"
+        );
+        first.silent(&mut rig);
+        assert_eq!(rig.post("x", "[\"a\"]"), 204);
+        let text = match first_is_a_poll {
+            true => first.answer(&mut rig).text(),
+            false => first.chunk(&mut rig).unwrap(),
+        };
+        assert_eq!(text, "a[\"a\"]\n");
+        assert!(script.closed().is_empty());
+        rig.over(&script, first);
+    }
+}
+
+/// Rule 6: reset, or closed.
+#[test]
+fn an_aborted_receiver() {
+    for reset in [true, false] {
+        for streams in [true, false] {
+            let (mut rig, script) = sockjs(Script::default());
+            rig.poll("x");
+            let client = match streams {
+                true => rig.stream("x"),
+                false => rig.wait("x"),
+            };
+            rig.pass(secs(1));
+            if reset {
+                client.reset();
+            } else {
+                drop(client);
+            }
+            rig.settle();
+            assert_eq!(causes(&script), [(0, Cause::Lost, 1006)]);
+            let stats = rig.stats();
+            assert_eq!((stats.connections_open, stats.sessions_open), (0, 1));
+            // Who comes back is told the truth, each time.
+            assert_eq!(rig.poll("x"), INTERRUPTED);
+            assert_eq!(rig.post("x", "[\"late\"]"), 204);
+            rig.pass(secs(4));
+            assert_eq!(rig.poll("x"), INTERRUPTED);
+            rig.pass(ms(5250));
+            assert_eq!(rig.poll("x"), "o\n");
+            rig.over(&script, ());
+            assert_eq!(script.closed(), [0, 1]);
+        }
+    }
+}
+
+/// Half of a TCP connection is closed: nobody will read there either.
+#[test]
+fn a_receiver_that_half_closes() {
+    let (mut rig, script) = sockjs(Script::default());
+    rig.poll("x");
+    let client = rig.wait("x");
+    client.finish();
+    rig.settle();
+    assert_eq!(causes(&script), [(0, Cause::Lost, 1006)]);
+    rig.over(&script, client);
+}
+
+/// A client that goes after its poll was answered has lost nothing.
+#[test]
+fn a_conn_lost_between_polls_is_no_loss() {
+    let (mut rig, script) = sockjs(Script::default());
+    let mut client = rig.raw();
+    client.write(&http("POST", "/s/0/x/xhr", "", b""));
+    client.answer(&mut rig);
+    client.reset();
+    rig.settle();
+    assert!(script.closed().is_empty());
+    assert_eq!(rig.post("x", "[\"a\"]"), 204);
+    assert_eq!(rig.poll("x"), "a[\"a\"]\n");
+    rig.over(&script, ());
+}
+
+// ---- closing -----------------------------------------------------------------------------------
+
+/// Rule 7, and what `close` without a reason says.
+#[test]
+fn the_application_closes() {
+    let (mut rig, script) = sockjs(Script {
+        message: Box::new(|_, cx, message| match message.text().unwrap() {
+            "close" => cx.close(),
+            "close with" => {
+                cx.send("last");
+                cx.close_with(3000, "Go away!");
+                assert_eq!(cx.send("never"), Sent::Gone);
+            }
+            "bad code" => cx.close_with(5, &"é".repeat(100)),
+            text => {
+                cx.send(text);
+            }
+        }),
+        ..Script::default()
+    });
+    rig.poll("a");
+    assert_eq!(rig.post("a", "[\"close\"]"), 204);
+    assert_eq!(causes(&script), [(0, Cause::Server, 1000)]);
+    assert_eq!(rig.poll("a"), "c[1000,\"Normal closure\"]\n");
+    assert_eq!(rig.poll("a"), "c[1000,\"Normal closure\"]\n");
+
+    rig.poll("b");
+    assert_eq!(rig.post("b", "[\"first\",\"close with\"]"), 204);
+    assert_eq!(rig.poll("b"), "a[\"first\",\"last\"]\n");
+    assert_eq!(rig.poll("b"), "c[3000,\"Go away!\"]\n");
+    assert_eq!(causes(&script).last(), Some(&(1, Cause::Server, 3000)));
+    assert!(script.last_reason().clean);
+
+    let mut stream = rig.stream("c");
+    assert_eq!(rig.post("c", "[\"close with\"]"), 204);
+    assert_eq!(stream.chunk(&mut rig).unwrap(), "o\n");
+    assert_eq!(stream.chunk(&mut rig).unwrap(), "a[\"last\"]\n");
+    assert_eq!(stream.chunk(&mut rig).unwrap(), "c[3000,\"Go away!\"]\n");
+    stream.ends(&mut rig);
+
+    rig.poll("d");
+    let mut poll = rig.wait("d");
+    assert_eq!(rig.post("d", "[\"bad code\"]"), 204);
+    let want = format!("c[1000,\"{}\"]\n", "é".repeat(61));
+    assert_eq!(poll.answer(&mut rig).text(), want);
+    rig.over(&script, (poll, stream));
+    assert_eq!(script.closed(), [0, 1, 2, 3]);
+}
+
+/// Rule 7: the frame is kept while somebody asks for it, and 5 s longer.
+#[test]
+fn a_closed_session_is_kept_for_a_while() {
+    let (mut rig, script) = sockjs(Script {
+        message: Box::new(|_, cx, _| cx.close()),
+        ..Script::default()
+    });
+    rig.poll("x");
+    assert_eq!(rig.post("x", "[\"\"]"), 204);
+    for _ in 0..3 {
+        rig.pass(ms(4500));
+        assert_eq!(rig.poll("x"), "c[1000,\"Normal closure\"]\n");
+    }
+    rig.pass(ms(5250));
+    assert_eq!(rig.stats().sessions_open, 0);
+    assert_eq!(script.closed(), [0]);
+    rig.over(&script, ());
+}
+
+#[test]
+fn closed_in_on_open() {
+    let open = || Script {
+        open: Box::new(|_, cx, _| {
+            cx.send("hello");
+            cx.close_with(3001, "enough");
+            Ok(())
+        }),
+        ..Script::default()
+    };
+    let (mut rig, script) = sockjs(open());
+    for frame in [
+        "o\n",
+        "a[\"hello\"]\n",
+        "c[3001,\"enough\"]\n",
+        "c[3001,\"enough\"]\n",
+    ] {
+        assert_eq!(rig.poll("x"), frame);
+    }
+    assert_eq!(causes(&script), [(0, Cause::Server, 3001)]);
+    let answer = rig.ask("POST", "/s/0/y/xhr_streaming", "", b"");
+    assert_eq!(
+        answer.chunks[1..],
+        ["o\n", "a[\"hello\"]\n", "c[3001,\"enough\"]\n"]
+    );
+    let mut client = rig.client("/s/0/z/websocket");
+    let frames = client.frames(&mut rig);
+    let texts: Vec<String> = frames[..3].iter().map(Frame::text).collect();
+    assert_eq!(texts, ["o", "a[\"hello\"]", "c[3001,\"enough\"]"]);
+    assert_eq!(frames[3].code(), Some(1000));
+    rig.over(&script, client);
+    assert_eq!(script.closed(), [0, 1, 2]);
+}
+
+// ---- deciding later ----------------------------------------------------------------------------
+
+type Later = Rc<RefCell<Option<Deciding<Probe>>>>;
+
+/// Puts each decision off, and into the shelf.
+fn undecided() -> (Script, Later) {
+    let shelf = Later::default();
+    let put = Rc::clone(&shelf);
+    let script = Script {
+        open: Box::new(move |_, cx, _| {
+            cx.send("early");
+            put.replace(Some(cx.decide_later()));
+            Ok(())
+        }),
+        message: Box::new(|me, cx, message| {
+            me.script.note(message.text().unwrap());
+            cx.send(message);
+        }),
+        ..Script::default()
+    };
+    (script, shelf)
+}
+
+fn take(shelf: &Later) -> Deciding<Probe> {
+    shelf.take().expect("nobody asked")
+}
+
+#[test]
+fn accepted_later() {
+    let (script, shelf) = undecided();
+    let (mut rig, script) = sockjs(script);
+    let mut poll = rig.wait("x");
+    // Heartbeats are not due yet, a second receiver is one too many, messages wait.
+    rig.pass(secs(30));
+    poll.silent(&mut rig);
+    assert!(rig.poll("x").starts_with("c[2010,"));
+    assert_eq!(rig.post("x", "[\"a\",\"b\"]"), 204);
+    assert!(script.taken().is_empty());
+    assert_eq!(rig.stats().connections_open, 0);
+    take(&shelf).accept(|me, cx| {
+        me.script.note("accepted");
+        cx.send("late");
+    });
+    assert_eq!(poll.answer(&mut rig).text(), "o\n");
+    rig.settle();
+    assert_eq!(script.taken(), ["accepted", "a", "b"]);
+    assert_eq!(rig.poll("x"), "a[\"early\",\"late\",\"a\",\"b\"]\n");
+    rig.over(&script, poll);
+    assert_eq!(script.closed(), [0]);
+}
+
+#[test]
+fn refused_later() {
+    for (number, frame) in [
+        (0, "c[4403,\"no\"]\n"),
+        (1, "c[4503,\"\"]\n"),
+        (2, "c[4503,\"\"]\n"),
+    ] {
+        let (script, shelf) = undecided();
+        let (mut rig, script) = sockjs(script);
+        let mut poll = rig.wait("x");
+        assert_eq!(rig.post("x", "[\"a\"]"), 204);
+        match number {
+            0 => take(&shelf).refuse(Reject::from("no")),
+            1 => drop(take(&shelf)),
+            // Nobody ever decides.
+            _ => rig.pass(secs(61)),
+        }
+        assert_eq!(poll.answer(&mut rig).text(), "o\n");
+        assert_eq!(rig.poll("x"), frame);
+        assert!(script.taken().is_empty());
+        rig.over(&script, poll);
+        // It is too late now.
+        if let Some(late) = shelf.take() {
+            late.accept(|_, _| panic!("nobody is there"));
+            rig.settle();
+        }
+        assert!(script.closed().is_empty());
+    }
+}
+
+#[test]
+fn the_client_goes_while_it_is_undecided() {
+    for streams in [false, true] {
+        let (script, shelf) = undecided();
+        let (mut rig, script) = sockjs(script);
+        let client = match streams {
+            false => rig.wait("x"),
+            true => rig.stream("x"),
+        };
+        assert_eq!(rig.post("x", "[\"a\"]"), 204);
+        client.reset();
+        rig.settle();
+        take(&shelf).accept(|_, _| panic!("nobody is there"));
+        rig.settle();
+        assert_eq!(rig.stats().connections_open, 0);
+        rig.pass(secs(60));
+        rig.over(&script, ());
+        assert!(script.closed().is_empty() && script.taken().is_empty());
+        assert_eq!(rig.stats().panics, 0);
+    }
+}
+
+// ---- ordered -----------------------------------------------------------------------------------
+
+/// Works elsewhere on `hold` until it is told that this is done.
+fn slow() -> (Script, Rc<RefCell<Vec<dustdevil::Ordered<Probe>>>>) {
+    let shelf: Rc<RefCell<Vec<_>>> = Rc::default();
+    let put = Rc::clone(&shelf);
+    let script = Script {
+        message: Box::new(move |me, cx, message| {
+            let text = message.text().unwrap();
+            me.script.note(text);
+            if text.starts_with("hold") {
+                put.borrow_mut().push(cx.ordered());
+            }
+        }),
+        ..Script::default()
+    };
+    (script, shelf)
+}
+
+#[test]
+fn a_full_inbox_parks_the_send() {
+    let (script, shelf) = slow();
+    let settings = Settings {
+        inbox_max: 2,
+        ..Settings::default()
+    };
+    let (mut rig, script) = sockjs_with(script, settings, Default::default());
+    rig.poll("x");
+    assert_eq!(rig.post("x", "[\"hold\",\"a\"]"), 204);
+    let mut send = rig.start("POST", "/s/0/x/xhr_send", "", b"[\"b\"]");
+    send.silent(&mut rig);
+    // Another one would be more than can wait.
+    assert_eq!(rig.post("x", "[\"c\"]"), 503);
+    shelf.borrow_mut().clear();
+    assert_eq!(send.answer(&mut rig).status, 204);
+    assert_eq!(rig.post("x", "[\"d\"]"), 204);
+    let taken = script.taken();
+    assert_eq!(taken[..3], ["hold", "a", "b"]);
+    assert_eq!(taken.last().unwrap(), "d");
+    // On jsonp it says `ok`.
+    assert_eq!(rig.post("x", "[\"hold\",\"a\"]"), 204);
+    let mut jsonp = rig.start("POST", "/s/0/x/jsonp_send", "", b"[\"b\"]");
+    jsonp.silent(&mut rig);
+    shelf.borrow_mut().clear();
+    assert_eq!(jsonp.answer(&mut rig).text(), "ok");
+    rig.over(&script, (send, jsonp));
+}
+
+// ---- panics ------------------------------------------------------------------------------------
+
+#[test]
+fn a_panic_closes_that_session_only() {
+    quiet_panics();
+    let (mut rig, script) = sockjs(Script {
+        open: Box::new(|_, _, req| match req.path().contains("bad") {
+            true => panic!("{}", MEANT),
+            false => Ok(()),
+        }),
+        message: Box::new(|me, cx, message| {
+            me.script.note(message.text().unwrap());
+            match message.text().unwrap() {
+                "panic" => panic!("{}", MEANT),
+                text => cx.send(text),
+            };
+        }),
+        ..Script::default()
+    });
+    rig.poll("x");
+    rig.poll("y");
+    let answer = rig.ask("POST", "/s/0/x/xhr_send", "", b"[\"a\",\"panic\",\"b\"]");
+    assert_eq!((answer.status, answer.field("Content-Type")), (500, None));
+    assert_eq!(script.taken(), ["a", "panic"]);
+    assert_eq!(causes(&script), [(0, Cause::Error, 1011)]);
+    assert_eq!(rig.poll("x"), "a[\"a\"]\n");
+    assert_eq!(rig.poll("x"), "c[1011,\"internal error\"]\n");
+    assert_eq!(rig.post("x", "[\"late\"]"), 204);
+    assert_eq!(rig.post("y", "[\"alive\"]"), 204);
+    assert_eq!(rig.poll("y"), "a[\"alive\"]\n");
+    assert_eq!(rig.poll("bad"), "o\n");
+    assert_eq!(rig.poll("bad"), "c[1011,\"internal error\"]\n");
+    assert_eq!(rig.stats().panics, 2);
+    rig.over(&script, ());
+    assert_eq!(script.closed(), [0, 1]);
+}
+
+#[test]
+fn a_panic_while_it_is_made() {
+    quiet_panics();
+    #[derive(Default)]
+    struct Never;
+    impl Connection for Never {
+        type State = World;
+    }
+    let router = dustdevil::Router::<Never>::with(|_| panic!("{}", MEANT));
+    let routes = dustdevil::Routes::new().sockjs("/s", &router, Default::default());
+    let mut rig = Rig::new(World::new(), Settings::default(), routes);
+    let answer = rig.ask("POST", "/s/0/x/xhr", "", b"");
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.field("Access-Control-Allow-Origin"), Some("*"));
+    assert_eq!(rig.stats().sessions_open, 0);
+    rig.over(&Script::default(), ());
+}
+
+// ---- sending -----------------------------------------------------------------------------------
+
+#[test]
+fn what_cannot_be_sent() {
+    let (mut rig, script) = sockjs(Script {
+        open: Box::new(|_, cx, _| {
+            assert_eq!(cx.send(b"binary"), Sent::Unsupported);
+            Ok(())
+        }),
+        message: Box::new(|me, cx, _| {
+            let sent = [cx.send(b"binary"), cx.send(vec![1_u8]), cx.ping(b"")];
+            me.script.note(format!("{sent:?}"));
+            assert_eq!(cx.send("text"), Sent::Queued);
+            assert_eq!(cx.dialect(), dustdevil::Dialect::SockJs);
+        }),
+        ..Script::default()
+    });
+    rig.poll("x");
+    assert_eq!(rig.post("x", "[\"\"]"), 204);
+    assert_eq!(rig.poll("x"), "a[\"text\"]\n");
+    assert_eq!(script.taken(), ["[Unsupported, Unsupported, Unsupported]"]);
+    assert_eq!(rig.stats().unsupported, 3);
+    let mut client = rig.client("/s/0/y/websocket");
+    client.send("\"\"");
+    let frames = client.frames(&mut rig);
+    assert_eq!(frames[0].text(), "o");
+    assert_eq!(frames[1].head, 0x89);
+    assert_eq!(frames[2].text(), "a[\"text\"]");
+    assert_eq!(script.taken(), ["[Unsupported, Unsupported, Queued]"]);
+    rig.over(&script, client);
+}
+
+#[test]
+fn json_is_a_text() {
+    let (mut rig, script) = sockjs(Script {
+        message: Box::new(|_, cx, message| {
+            cx.send(dustdevil::Json(vec![1, 2]));
+            cx.send(dustdevil::RawJson("{\"a\":\"\u{2028}\"}"));
+            cx.send(message);
+        }),
+        ..Script::default()
+    });
+    rig.poll("x");
+    assert_eq!(rig.post("x", "[{\"b\": 1}]"), 204);
+    let want = "a[\"[1,2]\",\"{\\\"a\\\":\\\"\\u2028\\\"}\",\"{\\\"b\\\": 1}\"]\n";
+    assert_eq!(rig.poll("x"), want);
+    rig.over(&script, ());
+}
