@@ -412,6 +412,85 @@ fn closed_in_on_open() {
     assert_eq!(script.closed(), [0, 1, 2]);
 }
 
+/// The table of `Reject`: a client sees it open, then closed. `on_close` does not run.
+#[test]
+fn refused_in_on_open() {
+    type Refusal = fn() -> Reject;
+    #[rustfmt::skip]
+    let cases: &[(Refusal, &str)] = &[
+        (|| Reject::from("members only"),                        "c[4403,\"members only\"]"),
+        (|| Reject::status(401),                                 "c[4401,\"\"]"),
+        (|| Reject::status(200),                                 "c[4403,\"\"]"),
+        (|| Reject::status(503).body("later"),                   "c[4503,\"later\"]"),
+        (|| Reject::status(403).body(vec![0xff]),                "c[4403,\"\"]"),
+        (|| Reject::json(&serde_json::json!({"no": 1})),         "c[4403,\"{\\\"no\\\":1}\"]"),
+        (|| Reject::close(4000, "full"),                         "c[4000,\"full\"]"),
+        (|| Reject::close(1008, "x".repeat(200)),                "c[1008,\"#\"]"),
+        (|| Reject::close(5, "odd"),                             "c[1008,\"odd\"]"),
+    ];
+    for &(refusal, frame) in cases {
+        let frame = &*frame.replace('#', &"x".repeat(123));
+        let (mut rig, script) = sockjs(Script {
+            open: Box::new(move |_, cx, _| {
+                cx.send("never seen");
+                cx.join("room");
+                Err(refusal())
+            }),
+            ..Script::default()
+        });
+        assert_eq!(rig.poll("x"), "o\n");
+        assert_eq!(rig.post("x", "[\"a\"]"), 204);
+        for _ in 0..2 {
+            assert_eq!(rig.poll("x"), format!("{frame}\n"));
+        }
+        let answer = rig.ask("POST", "/s/0/y/xhr_streaming", "", b"");
+        assert_eq!(answer.chunks[1..], ["o\n".to_owned(), format!("{frame}\n")]);
+        let mut client = rig.client("/s/0/z/websocket");
+        assert_eq!(client.text(&mut rig), "o");
+        assert_eq!(client.text(&mut rig), frame);
+        assert_eq!(client.close_code(&mut rig), Some(1000));
+        let stats = rig.stats();
+        assert_eq!(
+            (stats.rejected, stats.connections_opened, stats.bytes_queued),
+            (3, 0, 0)
+        );
+        rig.over(&script, client);
+        assert!(script.closed().is_empty());
+    }
+}
+
+/// What goes with the answer of the handshake goes with the first answer of the session.
+#[test]
+fn headers_from_on_open() {
+    let (mut rig, script) = sockjs(Script {
+        open: Box::new(|me, cx, _| {
+            assert!(cx.set_header("X-Open", "yes"));
+            assert!(!cx.set_header("X-Bad", "a\r\nb"));
+            match me.n {
+                0 => Ok(()),
+                _ => Err(Reject::from("no").header("X-Refused", "yes")),
+            }
+        }),
+        ..Script::default()
+    });
+    let answer = rig.ask("POST", "/s/0/x/xhr", "", b"");
+    assert_eq!(answer.field("X-Open"), Some("yes"));
+    assert_eq!(rig.post("x", "[\"a\"]"), 204);
+    let answer = rig.ask("POST", "/s/0/x/xhr", "", b"");
+    assert_eq!(answer.field("X-Open"), None);
+    let answer = rig.ask("POST", "/s/0/y/xhr", "", b"");
+    assert_eq!(answer.field("X-Open"), Some("yes"));
+    assert_eq!(answer.field("X-Refused"), Some("yes"));
+    let mut client = rig.raw();
+    client.write(request("/s/0/z/websocket", "").as_bytes());
+    let head = client.head(&mut rig);
+    assert!(
+        head.contains("X-Open: yes\r\n") && head.contains("X-Refused: yes\r\n"),
+        "{head}"
+    );
+    rig.over(&script, client);
+}
+
 // ---- deciding later ----------------------------------------------------------------------------
 
 type Later = Rc<RefCell<Option<Deciding<Probe>>>>;
