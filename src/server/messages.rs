@@ -111,7 +111,7 @@ impl<S: 'static> Core<S> {
         out: &mut Out<S>,
     ) -> Result<u64, Broken> {
         let text = std::str::from_utf8(bytes).map_err(|_| Broken::Json)?;
-        Ok(self.deliver(io, id, message::websocket(text)?, out))
+        Ok(self.deliver(io, id, message::websocket(text)?, out).count)
     }
 
     /// A frame of SockJS is broken: the WebSocket is closed without one of our own.

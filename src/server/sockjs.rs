@@ -347,27 +347,29 @@ impl<S: 'static> Core<S> {
         // To a session that is closed they come too late.
         let entry = self.engine().sessions.arena.get(key)?;
         let id = entry.connection?;
-        let panics = self.engine().conns.stats.panics;
         let mut out = None;
-        let count = self.deliver(io, id, messages, &mut out);
+        let delivered = self.deliver(io, id, messages, &mut out);
         self.put_back(&mut out);
-        self.engine().conns.stats.messages_in += count;
-        (self.engine().conns.stats.panics > panics).then_some("")
+        self.engine().conns.stats.messages_in += delivered.count;
+        delivered.panicked.then_some("")
     }
 
-    /// Hands messages on, each with what follows from it; answers how many.
+    /// Hands messages on, each with what follows from it.
     pub(super) fn deliver(
         &mut self,
         io: &mut IoLoop<Msg>,
         id: ConnectionId,
         mut messages: Messages<'_>,
         out: &mut super::messages::Out<S>,
-    ) -> u64 {
+    ) -> Delivered {
         let mut scratch = std::mem::take(&mut self.text);
-        let mut count = 0;
+        let mut delivered = Delivered::default();
         while let Some(text) = messages.next(&mut scratch) {
-            count += 1;
+            delivered.count += 1;
+            let panics = self.engine().conns.stats.panics;
             if !self.message(id, Message::from(text), out) {
+                // What follows may have panics of others.
+                delivered.panicked = self.engine().conns.stats.panics > panics;
                 self.put_back(out);
                 self.follow_up(io);
                 if !self.engine().is_there(id) {
@@ -379,7 +381,7 @@ impl<S: 'static> Core<S> {
             scratch = String::new();
         }
         self.text = scratch;
-        count
+        delivered
     }
 
     // ---- answers ----------------------------------------------------------------------------
@@ -405,6 +407,14 @@ impl<S: 'static> Core<S> {
         };
         self.engine().conns.answer(conn, serial, response);
     }
+}
+
+/// What became of the messages of one request or frame.
+#[derive(Default)]
+pub(super) struct Delivered {
+    pub(super) count: u64,
+    /// The application has failed at one of them.
+    pub(super) panicked: bool,
 }
 
 /// A receiver on its way to a session.

@@ -679,6 +679,29 @@ fn a_panic_closes_that_session_only() {
     assert_eq!(script.closed(), [0, 1]);
 }
 
+/// Somebody else's panic is not the sender's.
+#[test]
+fn a_panic_of_another_session() {
+    quiet_panics();
+    let (mut rig, script) = sockjs(Script {
+        message: Box::new(|me, cx, _| {
+            cx.to(me.script.id(1)).close_with(3000, "thrown out");
+        }),
+        close: Box::new(|me, _, _| {
+            if me.n == 1 {
+                panic!("{}", MEANT);
+            }
+        }),
+        ..Script::default()
+    });
+    rig.poll("x");
+    rig.poll("y");
+    assert_eq!(rig.post("x", "[\"a\"]"), 204);
+    assert_eq!(script.closed(), [1]);
+    assert_eq!(rig.poll("y"), "c[3000,\"thrown out\"]\n");
+    rig.over(&script, ());
+}
+
 #[test]
 fn a_panic_while_it_is_made() {
     quiet_panics();
