@@ -178,6 +178,7 @@ impl<S: 'static> Engine<S> {
         entry.session.close(code, reason, now, &entry.limits);
         self.unpark(key);
         self.sessions.mark_dirty(key);
+        self.unpark(key);
     }
 
     /// The application has taken it.
@@ -356,6 +357,7 @@ impl<S: 'static> Engine<S> {
         if let Some(id) = connection {
             self.end(id, lost(Cause::Lost));
         }
+        self.unpark(key);
         self.after_flush(key);
     }
 
@@ -409,7 +411,8 @@ impl<S: 'static> Engine<S> {
         }
     }
 
-    /// Answers a send that was put off, if there is one and the inbox has room again.
+    /// Answers a send that was put off, if there is one: the inbox has room again, or nobody needs it
+    /// any more.
     pub(crate) fn unpark(&mut self, key: SessionKey) {
         let Some(entry) = self.sessions.arena.get_mut(key) else {
             return;

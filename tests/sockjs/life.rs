@@ -594,6 +594,28 @@ fn the_client_goes_while_it_is_undecided() {
     }
 }
 
+/// A send that waits for room in the inbox is answered when the session is decided, whichever way.
+#[test]
+fn a_send_waits_for_the_decision() {
+    for accepted in [true, false] {
+        let (script, shelf) = undecided();
+        let settings = Settings {
+            inbox_max: 2,
+            ..Settings::default()
+        };
+        let (mut rig, script) = sockjs_with(script, settings, Default::default());
+        let poll = rig.wait("x");
+        let mut send = rig.start("POST", "/s/0/x/xhr_send", "", b"[\"a\",\"b\",\"c\"]");
+        send.silent(&mut rig);
+        match accepted {
+            true => take(&shelf).accept(|_, _| {}),
+            false => take(&shelf).refuse(Reject::from("no")),
+        }
+        assert_eq!(send.answer(&mut rig).status, 204, "{accepted}");
+        rig.over(&script, (poll, send));
+    }
+}
+
 // ---- ordered -----------------------------------------------------------------------------------
 
 /// Works elsewhere on `hold` until it is told that this is done.
@@ -640,6 +662,42 @@ fn a_full_inbox_parks_the_send() {
     shelf.borrow_mut().clear();
     assert_eq!(jsonp.answer(&mut rig).text(), "ok");
     rig.over(&script, (send, jsonp));
+}
+
+/// The session ends while a send waits: it is answered all the same.
+#[test]
+fn a_parked_send_outlives_its_session() {
+    for how in ["expires", "is closed", "is cut"] {
+        let (script, shelf) = slow();
+        let settings = Settings {
+            inbox_max: 1,
+            ..Settings::default()
+        };
+        let (mut rig, script) = sockjs_with(script, settings, Default::default());
+        rig.poll("x");
+        let mut poll = Some(rig.wait("x"));
+        let mut send = rig.start("POST", "/s/0/x/xhr_send", "", b"[\"hold\",\"a\"]");
+        send.silent(&mut rig);
+        match how {
+            "expires" => {
+                let id = script.id(0);
+                rig.server.with_app(|app| app.to(id).send("x")).unwrap();
+                rig.settle();
+                rig.pass(ms(5250));
+            }
+            "is closed" => {
+                let id = script.id(0);
+                rig.server.with_app(|app| app.to(id).close()).unwrap();
+            }
+            _ => poll.take().unwrap().reset(),
+        }
+        rig.settle();
+        assert_eq!(script.closed(), [0], "it {how}");
+        assert_eq!(send.answer(&mut rig).status, 204, "it {how}");
+        shelf.borrow_mut().clear();
+        rig.over(&script, (send, poll));
+        assert_eq!(script.taken(), ["hold"]);
+    }
 }
 
 // ---- panics ------------------------------------------------------------------------------------
