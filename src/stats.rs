@@ -49,7 +49,7 @@ pub struct Stats {
     pub connections_opened: u64,
     /// Connections that `on_open` refused.
     pub rejected: u64,
-    /// Messages handed to `on_message`.
+    /// Messages received for `on_message`.
     pub messages_in: u64,
     /// Messages queued by `send`, one for each receiver.
     pub messages_out: u64,

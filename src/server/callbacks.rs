@@ -207,7 +207,6 @@ impl<S: 'static> Core<S> {
             }
         }
         if let Some((kind, bytes)) = waiting {
-            self.engine().conns.stats.messages_in += 1;
             let message = crate::Message {
                 kind,
                 bytes: &bytes,

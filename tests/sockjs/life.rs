@@ -636,6 +636,30 @@ fn slow() -> (Script, Rc<RefCell<Vec<dustdevil::Ordered<Probe>>>>) {
 }
 
 #[test]
+fn ordered_holds_messages() {
+    let (script, shelf) = slow();
+    let (mut rig, script) = sockjs(script);
+    rig.poll("x");
+    assert_eq!(rig.post("x", "[\"hold\",\"a\"]"), 204);
+    assert_eq!(rig.post("x", "[\"b\",\"hold 2\",\"c\"]"), 204);
+    assert_eq!(script.taken(), ["hold"]);
+    let first = shelf.borrow_mut().pop().unwrap();
+    first.finish(|me, cx| {
+        me.script.note("done");
+        cx.send("done");
+    });
+    rig.settle();
+    assert_eq!(script.taken(), ["done", "a", "b", "hold 2"]);
+    assert_eq!(rig.poll("x"), "a[\"done\"]\n");
+    shelf.borrow_mut().clear();
+    rig.settle();
+    assert_eq!(script.taken(), ["c"]);
+    // Each was handed over once.
+    assert_eq!(rig.stats().messages_in, 5);
+    rig.over(&script, ());
+}
+
+#[test]
 fn a_full_inbox_parks_the_send() {
     let (script, shelf) = slow();
     let settings = Settings {
