@@ -76,6 +76,7 @@ impl<S: 'static> Core<S> {
                     Some(reader::Expired::Refuse(error)) => self.refuse(io, key, error),
                     None => {}
                 },
+                // A timer that was armed for something else may fire for a receiver.
                 Phase::Waiting(_, until) if now >= *until && http.session == 0 => {
                     self.answer_timeout(key);
                 }

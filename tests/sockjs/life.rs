@@ -127,6 +127,39 @@ fn heartbeats() {
     rig.over(&script, (poll, stream));
 }
 
+/// Time-outs of plain requests are not for receivers.
+#[test]
+fn a_receiver_outlives_the_times_of_requests() {
+    let of = mount(SockJsSettings {
+        heartbeat_delay: secs(300),
+        ..SockJsSettings::default()
+    });
+    let settings = Settings {
+        answer_timeout: secs(3),
+        header_timeout: secs(10),
+        keep_alive_timeout: secs(20),
+        ..Settings::default()
+    };
+    let (mut rig, script) = sockjs_with(Script::default(), settings, of);
+    rig.poll("x");
+    rig.poll("y");
+    // Their conns are there for a while: timers run.
+    let (mut poll, mut stream) = (rig.raw(), rig.raw());
+    rig.pass(secs(1));
+    poll.write(&http("POST", "/s/0/x/xhr", "", b""));
+    stream.write(&http("POST", "/s/0/y/xhr_streaming", "", b""));
+    stream.head(&mut rig);
+    stream.chunk(&mut rig);
+    rig.pass(secs(100));
+    poll.silent(&mut rig);
+    stream.silent(&mut rig);
+    assert_eq!(rig.post("x", "[\"a\"]"), 204);
+    assert_eq!(rig.post("y", "[\"b\"]"), 204);
+    assert_eq!(poll.answer(&mut rig).text(), "a[\"a\"]\n");
+    assert_eq!(stream.chunk(&mut rig).unwrap(), "a[\"b\"]\n");
+    rig.over(&script, (poll, stream));
+}
+
 #[test]
 fn response_limit() {
     let of = mount(SockJsSettings {
