@@ -89,12 +89,12 @@ impl<S: 'static> Core<S> {
                 transport: path::Transport::WebSocket,
                 ..
             } => self.upgrade(io, at.0, *websocket as u32, raw, req),
-            Endpoint::Session { .. } if !site.may_connect() => {
-                self.engine().conns.stats.handshakes_refused += 1;
-                self.reply(at, (403, PLAIN, b"Origin not allowed\n"), &site.nocache());
-            }
             Endpoint::Session { id, transport } => {
                 let lines = site.session_lines(transport);
+                if !site.may_connect() {
+                    self.engine().conns.stats.handshakes_refused += 1;
+                    return self.reply(at, (403, PLAIN, b"Origin not allowed\n"), &lines);
+                }
                 match transport {
                     path::Transport::XhrSend | path::Transport::JsonpSend => {
                         let jsonp = transport == path::Transport::JsonpSend;
