@@ -2,7 +2,7 @@
 //! time pass, and after each scenario nothing may be left of it in the server.
 
 // In a test a failed unwrap is a failed test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::type_complexity)]
 
 mod channels;
 mod endpoints;
