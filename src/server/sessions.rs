@@ -110,11 +110,7 @@ impl Sessions {
         let Some(key) = SessionKey::from_bits(bits) else {
             return;
         };
-        if self
-            .arena
-            .get(key)
-            .is_some_and(|entry| entry.session.waiting() > 0)
-        {
+        if self.arena.get(key).is_some_and(|entry| entry.session.has_output()) {
             self.mark_dirty(key);
         }
     }

@@ -249,6 +249,15 @@ impl<R> Session<R> {
         Some(Sent::More)
     }
 
+    /// Whether there is something that a receiver would get.
+    pub fn has_output(&self) -> bool {
+        self.stage != Stage::Opening
+            && (self.owes_open
+                || !self.outbox.is_empty()
+                || self.closed.is_some()
+                || self.owes_heartbeat)
+    }
+
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Instant {
         self.due

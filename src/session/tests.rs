@@ -47,8 +47,10 @@ impl Script {
         loop {
             let mut out = b"kept".to_vec();
             let (now, limits) = (self.now, &self.limits);
+            let ready = self.session.has_output() && self.session.receiver().is_some();
             let sent = self.session.transmit(now, limits, &mut scratch, &mut out);
             assert!(scratch.is_empty());
+            assert_eq!(sent.is_some(), ready);
             let frame = String::from_utf8(out).unwrap().split_off(4);
             match sent {
                 None => {

@@ -125,6 +125,40 @@ fn read_on(client: &mut Client, rig: &mut Rig<World>) -> String {
     last
 }
 
+/// What a stream does not take waits in the session, up to `write_max_bytes`.
+#[test]
+fn a_slow_stream() {
+    for of in [SockJs::default(), one_long_response()] {
+        let (mut rig, script) = sockjs_with(Script::default(), Settings::default(), of);
+        let mut client = rig.stream("x");
+        let id = script.id(0);
+        let text = "x".repeat(100_000);
+        let mut most = 0;
+        for round in 0.. {
+            let count = rig.server.with_app(|app| app.to(id).send(&text)).unwrap();
+            rig.turn();
+            most = most.max(rig.stats().bytes_queued);
+            if count == 0 {
+                break;
+            }
+            assert!(round < 1000, "there is no end to it");
+        }
+        // Outbox, conn, and one message over each.
+        assert!(most <= (MIB + (MIB >> 2) + 300_000) as u64, "{most}");
+        let why = script.last_reason();
+        assert_eq!((why.cause, why.code), (Cause::Overflow, 1013));
+        assert_eq!(rig.stats().overflows, 1);
+        let last = read_on(&mut client, &mut rig);
+        if last != "c[1013,\"slow consumer\"]\n" {
+            // The response was at its limit: the rest comes with the next ones.
+            assert!(rig.poll("x").starts_with("a[\"xxx"));
+            assert_eq!(rig.poll("x"), "c[1013,\"slow consumer\"]\n");
+        }
+        assert_eq!(rig.stats().bytes_queued, 0);
+        rig.over(&script, client);
+    }
+}
+
 /// Nobody polls: what waits is bounded too, and gone with the session.
 #[test]
 fn nobody_polls() {
@@ -167,6 +201,24 @@ fn on_writable() {
     assert_eq!(rig.poll("x"), "a[\"more\"]\n");
     rig.over(&script, ());
     assert!(script.taken().is_empty());
+}
+
+/// The close frame follows what a stream was too slow for, as soon as that is taken.
+#[test]
+fn closed_while_the_stream_is_stuck() {
+    let (mut rig, script) =
+        sockjs_with(Script::default(), Settings::default(), one_long_response());
+    let mut client = rig.stream("x");
+    let id = script.id(0);
+    rig.server.with_app(|app| app.to(id).send(long())).unwrap();
+    rig.settle();
+    assert!(rig.stats().bytes_queued > MIB as u64);
+    rig.server
+        .with_app(|app| app.to(id).close_with(3000, "Go away!"))
+        .unwrap();
+    rig.settle();
+    assert_eq!(read_on(&mut client, &mut rig), "c[3000,\"Go away!\"]\n");
+    rig.over(&script, client);
 }
 
 /// The receiver is lost while much waits for it.
