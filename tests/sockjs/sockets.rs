@@ -167,6 +167,38 @@ fn a_silent_peer_is_dropped() {
     rig.over(&script, client);
 }
 
+/// Our close: the frame of SockJS, then that of the WebSocket, then the end of the conn.
+#[test]
+fn we_close() {
+    #[rustfmt::skip]
+    let cases = [
+        ("\"plain\"", "c[1000,\"Normal closure\"]"),
+        ("\"with\"",  "c[3000,\"Go away!\"]"),
+    ];
+    for (text, frame) in cases {
+        let (mut rig, script) = sockjs(Script {
+            message: Box::new(|_, cx, message| match message.text().unwrap() {
+                "plain" => cx.close(),
+                _ => cx.close_with(3000, "Go away!"),
+            }),
+            ..Script::default()
+        });
+        let mut client = rig.client("/s/0/x/websocket");
+        client.send(text);
+        assert_eq!(client.text(&mut rig), "o");
+        assert_eq!(client.text(&mut rig), frame);
+        let end = client.frame(&mut rig);
+        assert_eq!((end.code(), end.reason()), (Some(1000), "Normal closure"));
+        assert_eq!(script.last_reason().cause, Cause::Server);
+        client.write(&closing(1000, ""));
+        assert_eq!(client.rest(&mut rig), b"");
+        // The close frame is no message.
+        assert_eq!(rig.stats().messages_out, 0);
+        rig.over(&script, client);
+        assert_eq!(script.closed(), [0]);
+    }
+}
+
 #[test]
 fn the_client_closes() {
     for (payload, code) in [(&b"\x03\xe8bye"[..], 1000), (&b""[..], 1005)] {
@@ -270,4 +302,37 @@ fn refused_upgrades() {
         );
     }
     rig.over(&script, ());
+}
+
+/// Whoever does not read is told why it was closed, once it reads.
+#[test]
+fn a_slow_consumer() {
+    let script = Script {
+        message: Box::new(|me, cx, _| {
+            let mut sent = Vec::new();
+            while sent.last() != Some(&Sent::Gone) {
+                sent.push(cx.send("x".repeat(15_000)));
+            }
+            me.script.note(format!("{sent:?}"));
+        }),
+        ..Script::default()
+    };
+    let settings = Settings {
+        write_low_bytes: 1_000,
+        write_high_bytes: 20_000,
+        write_max_bytes: 40_000,
+        ..Settings::default()
+    };
+    let (mut rig, script) = sockjs_with(script, settings, SockJs::default());
+    let mut client = rig.client("/s/0/x/websocket");
+    assert_eq!(client.text(&mut rig), "o");
+    client.send("\"a\"");
+    for _ in 0..3 {
+        assert_eq!(client.text(&mut rig).len(), 15_005);
+    }
+    assert_eq!(client.text(&mut rig), "c[1013,\"slow consumer\"]");
+    assert_eq!(client.close_code(&mut rig), Some(1000));
+    assert_eq!(script.taken(), ["[Queued, Full, Full, Gone]"]);
+    assert_eq!(script.last_reason().cause, Cause::Overflow);
+    rig.over(&script, client);
 }
