@@ -256,12 +256,13 @@ impl<S: 'static> Core<S> {
                 self.engine().end(id, why);
             }
         }
+        self.abandon(key, cause);
         self.remove(io, key);
     }
 
     /// The conn has nobody behind it any more: a handshake that waits for its decision is forgotten,
     /// a session has lost its receiver.
-    pub(super) fn abandon(&mut self, key: ConnKey) {
+    pub(super) fn abandon(&mut self, key: ConnKey, cause: Cause) {
         let Some(conn) = self.conn(key) else { return };
         let Protocol::Http(http) = &conn.protocol else {
             return;
@@ -273,13 +274,13 @@ impl<S: 'static> Core<S> {
             }
         }
         if session != 0 {
-            self.engine().receiver_lost(session, key);
+            self.engine().receiver_lost(session, key, cause);
         }
     }
 
     /// Closes the socket and forgets the conn.
     pub(crate) fn remove(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) {
-        self.abandon(key);
+        self.abandon(key, Cause::Lost);
         let conns = &mut self.engine().conns;
         let Some(mut conn) = conns.take(key) else {
             return;

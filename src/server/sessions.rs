@@ -330,7 +330,7 @@ impl<S: 'static> Engine<S> {
     }
 
     /// The conn of its receiver is gone.
-    pub(crate) fn receiver_lost(&mut self, bits: u64, conn: ConnKey) {
+    pub(crate) fn receiver_lost(&mut self, bits: u64, conn: ConnKey, cause: Cause) {
         let now = self.conns.now;
         let Some(key) = SessionKey::from_bits(bits) else {
             return;
@@ -351,7 +351,7 @@ impl<S: 'static> Engine<S> {
         self.conns.queued = self.conns.queued.saturating_sub(dropped);
         self.unpark(key);
         if let Some(id) = connection {
-            self.end(id, lost(Cause::Lost));
+            self.end(id, lost(cause));
         }
         self.unpark(key);
         self.after_flush(key);

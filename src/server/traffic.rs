@@ -173,7 +173,7 @@ impl<S: 'static> Core<S> {
         if conn.out.is_empty() {
             self.lose(io, key, Cause::Lost);
         } else {
-            self.abandon(key);
+            self.abandon(key, Cause::Lost);
             if let Some(conn) = self.conn(key) {
                 conn.close(linger);
             }

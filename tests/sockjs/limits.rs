@@ -221,6 +221,25 @@ fn closed_while_the_stream_is_stuck() {
     rig.over(&script, client);
 }
 
+/// Who takes nothing at all is dropped after `write_timeout`.
+#[test]
+fn a_stream_that_takes_nothing() {
+    let (mut rig, script) =
+        sockjs_with(Script::default(), Settings::default(), one_long_response());
+    let client = rig.stream("x");
+    let id = script.id(0);
+    rig.server.with_app(|app| app.to(id).send(long())).unwrap();
+    rig.settle();
+    rig.server.with_app(|app| app.to(id).send("more")).unwrap();
+    rig.pass(secs(31));
+    let why = script.last_reason();
+    assert_eq!((why.cause, why.code), (Cause::Timeout, 1006));
+    let stats = rig.stats();
+    assert_eq!((stats.bytes_queued, stats.write_timeouts), (0, 1));
+    assert_eq!(rig.poll("x"), "c[1002,\"Connection interrupted\"]\n");
+    rig.over(&script, client);
+}
+
 /// The receiver is lost while much waits for it.
 #[test]
 fn a_stuck_stream_is_cut() {
