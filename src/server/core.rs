@@ -224,8 +224,9 @@ impl<S: 'static> Core<S> {
             let key = match holder {
                 Holder::Conn(key) => key,
                 Holder::Session(key) => {
-                    self.engine().conns.stats.memory_closes += 1;
-                    self.engine().forget_session(key, Cause::Overflow);
+                    let engine = self.engine();
+                    engine.conns.stats.memory_closes += 1;
+                    engine.relieve_session(key);
                     continue;
                 }
             };

@@ -194,6 +194,15 @@ impl<S: 'static> Engine<S> {
         self.close_session(key, code, reason);
     }
 
+    /// Too much waits for all together: what waits for this one is dropped, and with it the session.
+    pub(super) fn relieve_session(&mut self, key: SessionKey) {
+        let connection = self.sessions.arena.get(key).and_then(|entry| entry.connection);
+        self.refuse_session(key, 1002, "Connection interrupted");
+        if let Some(id) = connection {
+            self.end(id, lost(Cause::Overflow));
+        }
+    }
+
     /// Attaches a receiver: the session has none.
     pub(crate) fn attach(&mut self, key: SessionKey, at: Place, wrapping: Wrapping) {
         let now = self.conns.now;

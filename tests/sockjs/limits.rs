@@ -280,6 +280,41 @@ fn volatile_messages() {
     rig.over(&script, client);
 }
 
+/// All buffers together are nearly full: who holds most is closed, be it a session or a conn.
+#[test]
+fn out_of_memory() {
+    let settings = Settings {
+        buffers_max_bytes: 2 * MIB,
+        ..Settings::default()
+    };
+    let (mut rig, script) = sockjs_with(Script::default(), settings, SockJs::default());
+    for id in ["a", "b", "c"] {
+        rig.poll(id);
+    }
+    let mut small = rig.wait("c");
+    let mut socket = rig.client("/s/0/w/websocket");
+    assert_eq!(socket.text(&mut rig), "o");
+    let ids: Vec<_> = script.ids.borrow().clone();
+    rig.server
+        .with_app(|app| {
+            app.to(ids[0]).send("x".repeat(900_000));
+            app.to(ids[1]).send("x".repeat(1_100_000));
+            app.to(ids[2]).send("small");
+            app.to(ids[3]).send("small");
+        })
+        .unwrap();
+    rig.settle();
+    assert_eq!(socket.text(&mut rig), "a[\"small\"]");
+    assert_eq!(small.answer(&mut rig).text(), "a[\"small\"]\n");
+    assert_eq!(script.closed(), [1]);
+    assert_eq!(script.last_reason().cause, Cause::Overflow);
+    assert!(rig.stats().bytes_queued < 1_000_000);
+    assert_eq!(rig.stats().memory_closes, 1);
+    assert_eq!(rig.poll("b"), "c[1002,\"Connection interrupted\"]\n");
+    assert_eq!(rig.poll("a").len(), 900_006);
+    rig.over(&script, (small, socket));
+}
+
 /// Short of memory there are no new sessions.
 #[test]
 fn no_new_sessions_when_short_of_memory() {
