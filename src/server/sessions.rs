@@ -110,7 +110,11 @@ impl Sessions {
         let Some(key) = SessionKey::from_bits(bits) else {
             return;
         };
-        if self.arena.get(key).is_some_and(|entry| entry.session.has_output()) {
+        if self
+            .arena
+            .get(key)
+            .is_some_and(|entry| entry.session.has_output())
+        {
             self.mark_dirty(key);
         }
     }
@@ -196,7 +200,11 @@ impl<S: 'static> Engine<S> {
 
     /// Too much waits for all together: what waits for this one is dropped, and with it the session.
     pub(super) fn relieve_session(&mut self, key: SessionKey) {
-        let connection = self.sessions.arena.get(key).and_then(|entry| entry.connection);
+        let connection = self
+            .sessions
+            .arena
+            .get(key)
+            .and_then(|entry| entry.connection);
         self.refuse_session(key, 1002, "Connection interrupted");
         if let Some(id) = connection {
             self.end(id, lost(Cause::Overflow));

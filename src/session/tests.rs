@@ -92,7 +92,7 @@ impl Script {
         if just_before > self.now {
             assert_eq!(self.session.handle_timeout(just_before, &self.limits), None);
         }
-        self.now = self.now + time;
+        self.now += time;
         self.session.handle_timeout(self.now, &self.limits)
     }
 
@@ -427,7 +427,7 @@ fn messages_go_before_a_heartbeat() {
 fn a_late_turn_owes_one_heartbeat() {
     let mut script = Script::open();
     assert_eq!(script.stream(), NOTHING);
-    script.now = script.now + 10 * HEARTBEAT;
+    script.now += 10 * HEARTBEAT;
     let (now, limits) = (script.now, &script.limits);
     assert_eq!(
         script.session.handle_timeout(now, limits),
