@@ -1,4 +1,4 @@
-//! Tests of the life of a session, on a made-up clock (section 5 of the protocol's description).
+//! Tests of the life of a session, on a made-up clock.
 
 use super::*;
 

@@ -48,7 +48,7 @@ fn sorted<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     lines
 }
 
-/// Section 3, the table of headers, and the answers of sections 6 to 11.
+/// Which headers and types each endpoint has.
 #[test]
 fn headers_of_all_endpoints() {
     #[rustfmt::skip]
@@ -204,7 +204,7 @@ fn requested_headers_are_echoed() {
     rig.over(&script, ());
 }
 
-/// The example of section 3, and the other endpoints.
+/// Preflights of all endpoints.
 #[test]
 fn preflights() {
     let lines = "Origin: http://other.test\r\nAccess-Control-Request-Method: POST\r\n\
@@ -396,7 +396,7 @@ fn chunking_test() {
     rig.over(&script, client);
 }
 
-/// Section 2.
+/// Paths and methods.
 #[test]
 fn paths_that_are_none() {
     let (mut rig, script) = sockjs(Script::default());
@@ -639,7 +639,7 @@ fn restricted() -> SockJs {
     }
 }
 
-/// Section 16: the header, where there is one to look at; what cannot be checked is switched off.
+/// With a list of origins: the header, where there is one to look at; what cannot be checked is switched off.
 #[test]
 fn restricted_origins() {
     let (mut rig, script) = sockjs_with(closing(), Settings::default(), restricted());

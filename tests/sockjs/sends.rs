@@ -13,7 +13,7 @@ fn listening() -> Script {
     }
 }
 
-/// Section 9, the cases in their order: a session first.
+/// The cases in their order: a session first.
 #[test]
 fn xhr_send() {
     let (mut rig, script) = sockjs(listening());
@@ -84,7 +84,7 @@ fn content_types_of_xhr_send_do_not_matter() {
     rig.over(&script, ());
 }
 
-/// Section 11.
+/// The forms of jsonp.
 #[test]
 fn jsonp_send() {
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";

@@ -14,7 +14,7 @@ fn echoing() -> Script {
     }
 }
 
-/// Section 12.
+/// What a client may send, and what comes of it.
 #[test]
 fn messages() {
     let (mut rig, script) = sockjs(echoing());
@@ -239,7 +239,7 @@ fn ids_mean_nothing() {
     assert_eq!(script.ids.borrow().len(), 3);
 }
 
-/// Section 13.
+/// The raw WebSocket.
 #[test]
 fn raw() {
     let (mut rig, script) = sockjs(Script {

@@ -1,4 +1,4 @@
-//! Frames, as the server sends them, and the strings in them (sections 1 and 4).
+//! Frames, as the server sends them, and the strings in them.
 //!
 //! A frame is `o`, `h`, `a[…]` with messages, or `c[…]` with a code and a reason. Some code points
 //! that JSON allows are escaped all the same, because browsers lost them; the protocol's test suite
@@ -18,7 +18,7 @@ pub fn is_plain(text: &str) -> bool {
     plain_len(text) == text.len()
 }
 
-/// Appends `text` as a JSON string, with its quotes and exactly the escapes of section 4.
+/// Appends `text` as a JSON string, with its quotes and exactly the escapes that the protocol wants.
 pub fn push_string(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
     out.push(b'"');
@@ -159,7 +159,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// The list of section 4, written down once more.
+    /// The list of what is escaped, written down once more.
     fn must_escape(c: char) -> bool {
         matches!(
             c,

@@ -1,5 +1,4 @@
-//! What clients send: a JSON array of strings, on a WebSocket also one string alone (sections 4, 9, 11
-//! and 12).
+//! What clients send: a JSON array of strings, on a WebSocket also one string alone.
 //!
 //! The scanner is our own. The whole text is checked before the first message is handed on, in one pass
 //! that neither allocates nor recurses; and where `serde_json` refuses a lone surrogate, which is

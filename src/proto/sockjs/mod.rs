@@ -16,7 +16,7 @@ pub mod path;
 mod words;
 pub mod wrapping;
 
-/// Which of the protocol's two test suites the server's bytes are for (section 15).
+/// Which of the protocol's two test suites the server's bytes are for.
 ///
 /// Default: [`Profile::Current`], which today's clients and sockjs-node 0.3.24 speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

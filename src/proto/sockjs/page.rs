@@ -1,4 +1,4 @@
-//! The answers that belong to no session, and the page that htmlfile begins with (sections 6 to 8, 10).
+//! The answers that belong to no session, and the page that htmlfile begins with.
 //!
 //! Not here: their headers.
 

@@ -1,4 +1,4 @@
-//! Which endpoint a path is for, and the methods it takes (section 2).
+//! Which endpoint a path is for, and the methods it takes.
 //!
 //! Paths are compared as they came: case matters, escapes are not decoded.
 //!

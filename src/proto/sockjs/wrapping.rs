@@ -1,4 +1,4 @@
-//! How a frame is put into an HTTP answer (section 10).
+//! How a frame is put into an HTTP answer.
 //!
 //! On htmlfile and JSONP the frame becomes a string of a script: `<` is written as `\u003c` in it, or
 //! a message with `</script>` could end the script and go on as a page of the server's origin.
