@@ -82,6 +82,27 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// The counters of sockjs-tornado, by their names there: `sessions_active`, `connections_active`,
+    /// `transp_NAME` for each transport, and `connections_ps`, `packets_sent_ps`, `packets_recv_ps`,
+    /// averages over the last 10 seconds.
+    pub fn dump(&self) -> Vec<(&'static str, f64)> {
+        let of = &self.transports;
+        vec![
+            ("sessions_active", self.connections_open as f64),
+            ("connections_active", self.conns_open as f64),
+            ("transp_websocket", of.websocket as f64),
+            ("transp_rawwebsocket", of.rawwebsocket as f64),
+            ("transp_xhr_streaming", of.xhr_streaming as f64),
+            ("transp_xhr", of.xhr as f64),
+            ("transp_eventsource", of.eventsource as f64),
+            ("transp_htmlfile", of.htmlfile as f64),
+            ("transp_jsonp", of.jsonp as f64),
+            ("connections_ps", self.connections_per_second),
+            ("packets_sent_ps", self.messages_out_per_second),
+            ("packets_recv_ps", self.messages_in_per_second),
+        ]
+    }
+
     /// What rates are made of.
     pub(crate) fn totals(&self) -> [u64; 3] {
         [self.connections_opened, self.messages_in, self.messages_out]
@@ -143,6 +164,27 @@ const RATE_SECONDS: usize = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_dump_has_each_counter_once() {
+        let stats = Stats {
+            connections_open: 3,
+            transports: TransportCounts {
+                xhr: 2,
+                ..TransportCounts::default()
+            },
+            messages_out_per_second: 0.5,
+            ..Stats::default()
+        };
+        let mut dump = stats.dump();
+        assert!(dump.contains(&("sessions_active", 3.0)));
+        assert!(dump.contains(&("transp_xhr", 2.0)));
+        assert!(dump.contains(&("packets_sent_ps", 0.5)));
+        let len = dump.len();
+        dump.sort_by_key(|(name, _)| *name);
+        dump.dedup_by_key(|(name, _)| *name);
+        assert_eq!(dump.len(), len);
+    }
 
     #[test]
     fn rates_look_back_ten_seconds() {
