@@ -100,10 +100,13 @@ impl<S: 'static> Connection for Multiplexed<S> {
         match (kind, open) {
             ("sub", None) => {
                 let plain = unescape(name);
+                // What has ended goes; under another spelling of its name it may be there.
+                self.open.retain(|_, id| cx.is_there(*id));
+                if self.open.keys().any(|other| unescape(other) == plain) {
+                    return;
+                }
                 let found = self.channels.iter().find(|(name, _)| *name == plain);
                 if let Some(id) = found.and_then(|(_, inner)| cx.open_channel(inner, name)) {
-                    // Another spelling of the same name may be there: one of them is enough.
-                    self.open.retain(|other, _| unescape(other) != plain);
                     self.open.insert(name.into(), id);
                 }
             }

@@ -116,6 +116,30 @@ fn a_dialogue() {
     }
 }
 
+/// Two spellings of a name are one channel.
+#[test]
+fn spellings() {
+    let (mut rig, [ann, bob]) = channels(Script::default(), Script::default());
+    let mut client = rig.client("/ws");
+    for text in [
+        "sub,ann",
+        "sub,%61nn",
+        "msg,ann,a",
+        "msg,%61nn,b",
+        "uns,ann",
+        "uns,%61nn",
+    ] {
+        client.send(text);
+    }
+    rig.settle();
+    let texts = client.texts(&mut rig);
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    // Whichever it is, all of it ends with its client.
+    rig.over(&ann, client);
+    assert_eq!(ann.closed().len() as u64, ann.ids.borrow().len() as u64);
+    assert!(bob.closed().is_empty());
+}
+
 #[test]
 fn refused() {
     type Refusal = fn() -> Reject;
