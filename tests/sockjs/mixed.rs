@@ -206,6 +206,28 @@ fn drained() {
     rig.over(&script, (idle, poll, stream, socket));
 }
 
+/// Nobody is connected at the moment: the sessions are closed before the server ends.
+#[test]
+fn drained_between_polls() {
+    let (mut rig, script) = both(Script::default());
+    for id in ["a", "b", "c"] {
+        rig.poll(id);
+    }
+    rig.server.drain(secs(5)).unwrap();
+    rig.clock.advance(secs(2));
+    rig.server.run().unwrap();
+    let mut closed = script.closed();
+    closed.sort_unstable();
+    assert_eq!(closed, [0, 1, 2]);
+    assert!(
+        script
+            .closed
+            .borrow()
+            .iter()
+            .all(|(_, why)| why.cause == Cause::Shutdown)
+    );
+}
+
 /// At the deadline everything is cut.
 #[test]
 fn drained_at_once() {
