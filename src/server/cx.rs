@@ -4,12 +4,13 @@
 //! all take `&self`. So a loop over something in the state may send.
 
 use super::ServerLoop;
-use super::engine::{Next, Shared, TimerId, TimerRun};
+use super::engine::{Next, Shared};
 use super::object::job;
 use super::remote::{Ordered, Remote};
 use super::request::Request;
 use super::response::{Later, Response, Streaming};
 use super::target::{Target, To};
+use super::timers::{TimerId, TimerRun};
 use crate::connection::{
     Cause, Connection, ConnectionId, Dialect, IntoMessage, Keep, Message, Sent, Transport,
 };

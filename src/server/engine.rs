@@ -11,20 +11,16 @@ use super::remote::Remote;
 use super::request::Kept;
 use super::response::Response;
 use super::sessions::{SessionKey, Sessions};
+use super::timers::{Timer, TimerId, TimerRun, TimerTag};
 use crate::config::Settings;
-use crate::conn::{ConnKey, Conns, Frame, Protocol, Queued};
-use crate::connection::{
-    Cause, CloseReason, ConnectionId, Dialect, Keep, Message, Sent, Transport,
-};
+use crate::conn::{ConnKey, Conns};
+use crate::connection::{Cause, CloseReason, ConnectionId, Dialect, Sent, Transport};
 use crate::hub::Hub;
-use crate::proto::sockjs;
 use crate::proto::ws::Kind;
-use crate::proto::ws::close::{cut_reason, valid_code};
-use crate::proto::ws::frame;
 use crate::proto::ws::handshake::Handshake;
 use crate::reactor::Timeout;
 use crate::stats::Stats;
-use crate::storage::arena::{Arena, Key};
+use crate::storage::arena::Arena;
 use crate::time::Instant;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -35,8 +31,6 @@ use std::time::Duration;
 
 /// Tells keys of connections from others, whatever the server's state is.
 pub(crate) enum ConnectionTag {}
-/// Tells keys of timers from others.
-pub(crate) enum TimerTag {}
 
 /// The engine as callbacks see it.
 pub(crate) struct Shared<S: 'static> {
@@ -51,7 +45,7 @@ pub(crate) struct Engine<S: 'static> {
     pub(crate) hub: Hub<ConnectionId, RandomState>,
     /// All open connections of each router.
     rosters: Vec<Vec<ConnectionId>>,
-    timers: Arena<Timer<S>, TimerTag>,
+    pub(super) timers: Arena<Timer<S>, TimerTag>,
     /// What follows from the present callback, in order.
     pub(crate) next: VecDeque<Next<S>>,
     /// What the reactor has to be told.
@@ -62,9 +56,9 @@ pub(crate) struct Engine<S: 'static> {
     /// server drops them, when nothing is borrowed.
     pub(crate) dead: Vec<Dead<S>>,
     pub(crate) scratch: Vec<u8>,
-    frame: Vec<u8>,
+    pub(super) frame: Vec<u8>,
     ids: Vec<Vec<ConnectionId>>,
-    settings: Rc<Settings>,
+    pub(super) settings: Rc<Settings>,
     pub(crate) trusted: Rc<Proxies>,
 }
 
@@ -116,7 +110,7 @@ pub(crate) enum Life {
 /// What most connections do not need.
 #[derive(Default)]
 pub(crate) struct Rare {
-    timers: Vec<TimerId>,
+    pub(super) timers: Vec<TimerId>,
     pub(crate) inbox: VecDeque<(Kind, Box<[u8]>)>,
     pub(crate) kept: Option<Rc<Kept>>,
     pub(crate) opening: Option<Opening>,
@@ -142,7 +136,7 @@ pub(crate) struct Opening {
     /// Header lines for the answer.
     pub(crate) headers: Vec<u8>,
     /// Frames sent meanwhile.
-    early: Vec<u8>,
+    pub(super) early: Vec<u8>,
     /// `on_open` decides later.
     pub(crate) later: bool,
     /// It is closed already.
@@ -169,26 +163,7 @@ impl Opening {
     }
 }
 
-pub(crate) type TimerId = Key<TimerTag>;
-
-struct Timer<S: 'static> {
-    owner: Option<ConnectionId>,
-    run: TimerRun<S>,
-    armed: Option<Timeout>,
-}
-
-/// What a timer does.
-pub(crate) enum TimerRun<S: 'static> {
-    Once(ConnectionJob<S>),
-    Every(Duration, Every<S>),
-    App(AppJob<S>),
-    AppEvery(Duration, AppEvery<S>),
-}
-
-pub(crate) type Every<S> = Box<dyn FnMut(&mut dyn Object<S>, super::object::At<'_, S>) -> Keep>;
-pub(crate) type AppJob<S> = Box<dyn FnOnce(&mut super::cx::App<'_, S>)>;
 pub(crate) type LoopJob<S> = Box<dyn FnOnce(&mut super::ServerLoop<'_, S>)>;
-pub(crate) type AppEvery<S> = Box<dyn FnMut(&mut super::cx::App<'_, S>) -> Keep>;
 
 /// What follows from a callback.
 pub(crate) enum Next<S: 'static> {
@@ -379,259 +354,6 @@ impl<S: 'static> Engine<S> {
         }
     }
 
-    // ---- sending ----------------------------------------------------------------------------
-
-    pub(crate) fn send(&mut self, id: ConnectionId, message: Message<'_>) -> Sent {
-        let Some(entry) = self.connections.get(id.0) else {
-            return Sent::Gone;
-        };
-        match (entry.life, entry.link) {
-            (Life::Open, Link::WebSocket(conn)) => {
-                let queued = self.conns.send(conn, message.kind, message.bytes);
-                self.sent(id, queued)
-            }
-            (Life::Closing, _) => Sent::Gone,
-            (life, link) => self.send_otherwise(id, life, link, message),
-        }
-    }
-
-    /// Sends what needs another form than its own, or goes before the answer of the handshake.
-    fn send_otherwise(
-        &mut self,
-        id: ConnectionId,
-        life: Life,
-        link: Link,
-        message: Message<'_>,
-    ) -> Sent {
-        if let Link::WebSocket(_) = link {
-            return self.send_early(id, message);
-        }
-        let Some(text) = message.text() else {
-            self.conns.stats.unsupported += 1;
-            return Sent::Unsupported;
-        };
-        match link {
-            Link::SockJs(conn) => {
-                let mut bytes = std::mem::take(&mut self.frame);
-                bytes.clear();
-                sockjs::frame::push_message(&mut bytes, text);
-                let framed = Message {
-                    kind: Kind::Text,
-                    bytes: &bytes,
-                };
-                let sent = match life {
-                    Life::Open => {
-                        let queued = self.conns.send(conn, framed.kind, framed.bytes);
-                        self.sent(id, queued)
-                    }
-                    _ => self.send_early(id, framed),
-                };
-                self.keep_frame(bytes);
-                sent
-            }
-            Link::Session(key) => self.send_session(key, |session| session.push(text)),
-            Link::Channel(parent) => {
-                let Some(frame) = self.channel_frame("msg", id, Some(text)) else {
-                    return Sent::Gone;
-                };
-                self.send(parent, frame.as_str().into())
-            }
-            Link::WebSocket(_) => Sent::Gone,
-        }
-    }
-
-    /// Keeps a message until the handshake of its WebSocket is answered.
-    fn send_early(&mut self, id: ConnectionId, message: Message<'_>) -> Sent {
-        let (high, max) = (
-            self.settings.write_high_bytes,
-            self.settings.write_max_bytes,
-        );
-        let entry = self.connections.get_mut(id.0);
-        let opening = entry
-            .and_then(|entry| entry.rare.as_mut())
-            .and_then(|rare| rare.opening.as_mut());
-        let Some(opening) = opening.filter(|o| o.close.is_none()) else {
-            return Sent::Gone;
-        };
-        if opening.early.len() >= max {
-            self.overflow(id);
-            return Sent::Gone;
-        }
-        frame::write_message(&mut opening.early, message.kind, message.bytes);
-        match opening.early.len() > high {
-            true => Sent::Full,
-            false => Sent::Queued,
-        }
-    }
-
-    /// Keeps a buffer for frames, unless a large one has grown it too far.
-    fn keep_frame(&mut self, bytes: Vec<u8>) {
-        if bytes.capacity() <= SHARED_BYTES_MAX_KEPT {
-            self.frame = bytes;
-        }
-    }
-
-    fn sent(&mut self, id: ConnectionId, queued: Queued) -> Sent {
-        match queued {
-            Queued::Yes => Sent::Queued,
-            Queued::OverHigh => Sent::Full,
-            Queued::Gone => Sent::Gone,
-            Queued::OverMax => {
-                self.overflow(id);
-                Sent::Gone
-            }
-        }
-    }
-
-    /// Closes a connection whose peer does not take its messages.
-    pub(super) fn overflow(&mut self, id: ConnectionId) {
-        self.conns.stats.overflows += 1;
-        self.close(id, Cause::Overflow, 1013, "slow consumer");
-    }
-
-    /// Sends one message to many; answers how many it was queued for.
-    pub(crate) fn broadcast(
-        &mut self,
-        ids: &[ConnectionId],
-        message: Message<'_>,
-        volatile: bool,
-    ) -> usize {
-        let mut bytes = std::mem::take(&mut self.frame);
-        bytes.clear();
-        frame::write_message(&mut bytes, message.kind, message.bytes);
-        let plain = Frame::of(&bytes);
-        let mut sockjs = Forms::default();
-        let mut count = 0;
-        for &id in ids {
-            let Some(entry) = self.connections.get(id.0) else {
-                continue;
-            };
-            let link = entry.link;
-            if volatile && self.is_backlogged(link) {
-                continue;
-            }
-            let sent = match (entry.life, link) {
-                (Life::Closing, _) => continue,
-                (Life::Open, Link::WebSocket(conn)) => {
-                    let queued = self.conns.send_frame(conn, &plain);
-                    self.sent(id, queued)
-                }
-                (Life::Open, Link::SockJs(conn)) => match sockjs.frame(message) {
-                    Some(frame) => {
-                        let queued = self.conns.send_frame(conn, &frame);
-                        self.sent(id, queued)
-                    }
-                    None => self.send(id, message),
-                },
-                (_, Link::Session(key)) => match sockjs.json(message) {
-                    Some(json) => self.send_session(key, |session| session.push_json(json)),
-                    None => self.send(id, message),
-                },
-                _ => self.send(id, message),
-            };
-            if matches!(sent, Sent::Queued | Sent::Full) {
-                count += 1;
-            }
-        }
-        drop(plain);
-        self.keep_frame(bytes);
-        count
-    }
-
-    /// Whether what was sent earlier has not been taken yet.
-    fn is_backlogged(&self, link: Link) -> bool {
-        match link {
-            Link::WebSocket(conn) | Link::SockJs(conn) => self.conns.is_blocked(conn),
-            Link::Session(key) => self.is_session_backlogged(key),
-            Link::Channel(parent) => self
-                .connections
-                .get(parent.0)
-                .is_some_and(|entry| self.is_backlogged(entry.link)),
-        }
-    }
-
-    pub(crate) fn ping(&mut self, id: ConnectionId, data: &[u8]) -> Sent {
-        let Some(entry) = self.connections.get(id.0) else {
-            return Sent::Gone;
-        };
-        let Some(key) = entry.link.conn() else {
-            return Sent::Unsupported;
-        };
-        let Some(conn) = self.conns.arena.get_mut(key) else {
-            return Sent::Gone;
-        };
-        let Protocol::WebSocket(ws) = &mut conn.protocol else {
-            return Sent::Gone;
-        };
-        if entry.life != Life::Open {
-            return Sent::Gone;
-        }
-        if conn.out.len() >= self.settings.write_max_bytes + CONTROL_RESERVE {
-            return Sent::Full;
-        }
-        let tail = conn.out.tail(&mut self.conns.pool);
-        let before = tail.len();
-        if !ws.machine.ping(data, tail) {
-            return Sent::Gone;
-        }
-        self.conns.queued += tail.len() - before;
-        self.conns.mark_dirty(key);
-        Sent::Queued
-    }
-
-    /// Closes a connection from our side: the peer gets a close frame, `on_close` follows.
-    pub(crate) fn close(&mut self, id: ConnectionId, cause: Cause, code: u16, reason: &str) {
-        let Some(entry) = self.connections.get_mut(id.0) else {
-            return;
-        };
-        match entry.life {
-            Life::Closing => return,
-            Life::Opening => {
-                if let Some(opening) = entry.rare.as_mut().and_then(|rare| rare.opening.as_mut()) {
-                    opening
-                        .close
-                        .get_or_insert_with(|| (cause, code, reason.to_owned()));
-                }
-                return;
-            }
-            Life::Open => {}
-        }
-        let link = entry.link;
-        let code = if valid_code(code) { code } else { 1000 };
-        let reason = cut_reason(reason);
-        // SockJS clients are used to a reason.
-        let shown = match (code, reason) {
-            (1000, "") => NORMAL,
-            (_, reason) => reason,
-        };
-        match link {
-            Link::WebSocket(conn) => self.conns.close_websocket(conn, code, reason),
-            Link::SockJs(conn) => self.close_sockjs(conn, code, shown),
-            Link::Session(key) => self.close_session(key, code, shown),
-            Link::Channel(below) => self.tell_closed(id, below),
-        }
-        let clean = true;
-        self.end(
-            id,
-            CloseReason {
-                cause,
-                code,
-                reason: reason.to_owned(),
-                clean,
-            },
-        );
-    }
-
-    /// Closes a SockJS WebSocket: its own close frame, then that of the WebSocket.
-    pub(crate) fn close_sockjs(&mut self, conn: ConnKey, code: u16, reason: &str) {
-        let mut bytes = std::mem::take(&mut self.frame);
-        bytes.clear();
-        sockjs::frame::push_close(&mut bytes, code, reason);
-        self.conns.send_last(conn, &bytes);
-        self.keep_frame(bytes);
-        self.conns.close_websocket(conn, 1000, NORMAL);
-    }
-
     // ---- sets of connections ----------------------------------------------------------------
 
     pub(crate) fn roster(&self, router: u32) -> &[ConnectionId] {
@@ -696,96 +418,6 @@ impl<S: 'static> Engine<S> {
             return false;
         };
         self.hub.leave(router, room, id)
-    }
-
-    // ---- timers -----------------------------------------------------------------------------
-
-    /// Starts a timer; with an owner it dies with that connection. `None`: refused.
-    pub(crate) fn start_timer(
-        &mut self,
-        owner: Option<ConnectionId>,
-        after: Duration,
-        run: TimerRun<S>,
-    ) -> Option<TimerId> {
-        let mut own = None;
-        if let Some(id) = owner {
-            let entry = self.connections.get_mut(id.0)?;
-            if entry.life == Life::Closing {
-                return None;
-            }
-            let timers = &mut entry.rare.get_or_insert_default().timers;
-            if timers.len() >= self.settings.timers_per_connection_max {
-                log::warn!("{id}: timer refused, it has timers_per_connection_max timers");
-                return None;
-            }
-            own = Some(timers);
-        }
-        let timer = self.timers.insert(Timer {
-            owner,
-            run,
-            armed: None,
-        });
-        if let Some(own) = own {
-            own.push(timer);
-        }
-        self.commands
-            .push(Command::Arm(timer, self.conns.now + after));
-        Some(timer)
-    }
-
-    /// The reactor has armed a timer. False: it is gone by now.
-    pub(crate) fn armed(&mut self, timer: TimerId, timeout: Timeout) -> bool {
-        match self.timers.get_mut(timer) {
-            Some(timer) => {
-                timer.armed = Some(timeout);
-                true
-            }
-            None => false,
-        }
-    }
-
-    pub(crate) fn cancel_timer(&mut self, timer: TimerId) {
-        let owner = self.timers.get(timer).and_then(|timer| timer.owner);
-        if let Some(entry) = owner.and_then(|id| self.connections.get_mut(id.0)) {
-            if let Some(rare) = &mut entry.rare {
-                rare.timers.retain(|own| *own != timer);
-            }
-        }
-        self.drop_timer(timer);
-    }
-
-    fn drop_timer(&mut self, timer: TimerId) {
-        let Some(Timer { armed, run, .. }) = self.timers.remove(timer) else {
-            return;
-        };
-        self.commands.extend(armed.map(Command::Disarm));
-        self.dead.push(Dead::Timer { _run: run });
-    }
-
-    /// A timer has fired: what to run, and for whom. It is out of the table meanwhile; a repeating
-    /// one is put back with [`Self::repeat_timer`].
-    pub(crate) fn take_timer(
-        &mut self,
-        timer: TimerId,
-    ) -> Option<(Option<ConnectionId>, TimerRun<S>)> {
-        let Timer { owner, run, .. } = self.timers.get_mut(timer).map(|timer| Timer {
-            owner: timer.owner,
-            run: std::mem::replace(&mut timer.run, TimerRun::App(Box::new(|_| {}))),
-            armed: timer.armed.take(),
-        })?;
-        if matches!(run, TimerRun::Once(_) | TimerRun::App(_)) {
-            self.cancel_timer(timer);
-        }
-        Some((owner, run))
-    }
-
-    /// Puts a repeating timer back, unless it was cancelled while it ran.
-    pub(crate) fn repeat_timer(&mut self, timer: TimerId, every: Duration, run: TimerRun<S>) {
-        if let Some(slot) = self.timers.get_mut(timer) {
-            slot.run = run;
-            self.commands
-                .push(Command::Arm(timer, self.conns.now + every));
-        }
     }
 
     // ---- holding ----------------------------------------------------------------------------
@@ -861,42 +493,5 @@ impl<S: 'static> Engine<S> {
     }
 }
 
-/// The forms of SockJS that a message for many needs, each made at most once.
-#[derive(Default)]
-struct Forms {
-    json: Vec<u8>,
-    frame: Vec<u8>,
-}
-
-impl Forms {
-    /// The message as a JSON string. `None`: it is binary.
-    fn json(&mut self, message: Message<'_>) -> Option<&[u8]> {
-        let text = message.text()?;
-        if self.json.is_empty() {
-            sockjs::frame::push_string(&mut self.json, text);
-        }
-        Some(&self.json)
-    }
-
-    /// The message as the frame of a WebSocket.
-    fn frame(&mut self, message: Message<'_>) -> Option<Frame<'_>> {
-        if self.frame.is_empty() {
-            let mut payload = Vec::new();
-            sockjs::frame::push_messages(&mut payload, self.json(message)?);
-            frame::write_message(&mut self.frame, Kind::Text, &payload);
-        }
-        Some(Frame::Bytes(&self.frame))
-    }
-}
-
-/// What SockJS servers say when nothing else is said.
-const NORMAL: &str = "Normal closure";
-
-/// Room that control frames have above `write_max_bytes`.
-pub(crate) const CONTROL_RESERVE: usize = 4 << 10;
-
-/// A scratch buffer that a large message has grown beyond this is given back.
-const SHARED_BYTES_MAX_KEPT: usize = 64 << 10;
-
-/// Likewise a list of ids.
+/// A list of ids that has grown beyond this is given back.
 const IDS_MAX_KEPT: usize = 64 << 10;

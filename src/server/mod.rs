@@ -17,17 +17,20 @@ pub(crate) mod remote;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod routing;
+mod sending;
 pub(crate) mod sessions;
 #[cfg(feature = "signals")]
 mod signals;
 pub(crate) mod sockjs;
 pub(crate) mod target;
+pub(crate) mod timers;
 mod times;
 mod traffic;
 pub(crate) mod websocket;
 
 use self::core::{Core, io_error};
-use self::engine::{Engine, Shared, TimerId};
+use self::engine::{Engine, Shared};
+use self::timers::TimerId;
 use crate::config::Settings;
 use crate::conn::ConnKey;
 use crate::connection::{Connection, Keep};

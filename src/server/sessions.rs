@@ -278,7 +278,7 @@ impl<S: 'static> Engine<S> {
                 break;
             };
             // What a slow receiver does not take stays here, where the limits of `send` see it.
-            if self.conns.waiting(conn) > high {
+            if self.conns.waiting(conn) >= high {
                 break;
             }
             let before = entry.session.waiting();

@@ -3,9 +3,10 @@
 
 use super::Msg;
 use super::core::Core;
-use super::engine::{Link, Opening, Rare, TimerRun};
+use super::engine::{Link, Opening, Rare};
 use super::request::Request;
 use super::sessions::{Place, SessionKey};
+use super::timers::TimerRun;
 use crate::Reject;
 use crate::conn::ConnKey;
 use crate::conn::http1::{OutBody, Outgoing};

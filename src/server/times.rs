@@ -4,7 +4,7 @@
 
 use super::Msg;
 use super::core::{Core, WS_LINGER, owner};
-use super::engine::{TimerId, TimerRun};
+use super::timers::{TimerId, TimerRun};
 use crate::conn::http1::{Phase, timeouts};
 use crate::conn::websocket::Aged;
 use crate::conn::{ConnKey, Protocol};
