@@ -22,6 +22,7 @@ pub(crate) mod sessions;
 #[cfg(feature = "signals")]
 mod signals;
 pub(crate) mod sockjs;
+mod sockjs_site;
 pub(crate) mod target;
 pub(crate) mod timers;
 mod times;

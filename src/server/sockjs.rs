@@ -1,30 +1,28 @@
-//! Requests at a SockJS mount: which endpoint answers, with which headers, and what becomes of the
-//! session.
+//! Requests at a SockJS mount: which endpoint answers, and what becomes of the session.
+//!
+//! Not here: headers (`sockjs_site.rs`); what a session sends (`sessions.rs`).
 
 use super::Msg;
 use super::core::Core;
 use super::engine::{Link, Opening, Rare};
 use super::request::Request;
 use super::sessions::{Place, SessionKey};
+use super::sockjs_site::{Null, Site, cache, put};
 use super::timers::TimerRun;
 use crate::Reject;
 use crate::conn::ConnKey;
 use crate::conn::http1::{OutBody, Outgoing};
 use crate::connection::{ConnectionId, Message, Transport};
 use crate::proto::http::conditional;
-use crate::proto::http::date;
-use crate::proto::http::origin::{OriginRequest, Origins};
-use crate::proto::http::response::push_field;
 use crate::proto::sockjs::message::{self, Broken, Messages};
 use crate::proto::sockjs::path::{self, Endpoint};
 use crate::proto::sockjs::wrapping::{
     self, CALLBACK_BYTES_MAX, HTMLFILE_CALLBACK_BYTES_MAX, Wrapping,
 };
-use crate::proto::sockjs::{Profile, frame, page};
+use crate::proto::sockjs::{frame, page};
 use crate::reactor::IoLoop;
 use crate::router::{SockJs, SockJsMount};
 use crate::session::{self, Session};
-use crate::time::UnixSeconds;
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -456,161 +454,6 @@ fn receiver(
         path::Transport::XhrStreaming => (Wrapping::XhrStreaming, Transport::XhrStreaming),
         _ => (Wrapping::Xhr, Transport::Xhr),
     })
-}
-
-/// A mount as one request sees it: what is offered to it, and which headers it gets.
-struct Site<'a> {
-    of: &'a SockJs,
-    req: &'a Request<'a>,
-    /// Any page may connect.
-    any: bool,
-}
-
-/// What is answered to an origin of `null`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Null {
-    Echoed,
-    Any,
-}
-
-impl<'a> Site<'a> {
-    fn new(of: &'a SockJs, req: &'a Request<'a>) -> Self {
-        let any = matches!(of.origins.origins, Origins::Any);
-        Self { of, req, any }
-    }
-
-    fn offers(&self, endpoint: Endpoint<'_>) -> bool {
-        let on = &self.of.settings;
-        match endpoint {
-            Endpoint::Greeting | Endpoint::Info => true,
-            Endpoint::Iframe => self.any,
-            Endpoint::RawWebSocket => on.websocket && on.raw_websocket,
-            Endpoint::ChunkingTest => on.chunking_test,
-            Endpoint::Session { transport, .. } => match transport {
-                path::Transport::WebSocket => on.websocket,
-                path::Transport::Xhr => on.xhr,
-                path::Transport::XhrStreaming => on.xhr_streaming,
-                path::Transport::XhrSend => {
-                    on.xhr || on.xhr_streaming || on.eventsource || on.htmlfile
-                }
-                path::Transport::EventSource => on.eventsource,
-                path::Transport::HtmlFile => on.htmlfile && self.any,
-                path::Transport::Jsonp | path::Transport::JsonpSend => on.jsonp && self.any,
-            },
-        }
-    }
-
-    fn upgrades(&self) -> bool {
-        self.req.head.has_option("Upgrade", "websocket")
-    }
-
-    /// Whether the page that asks may use a session. Without CORS headers it could not read, but send.
-    fn may_connect(&self) -> bool {
-        self.any || {
-            let from = OriginRequest::of(&self.req.head, self.req.host());
-            self.of.origins.allows(&from)
-        }
-    }
-
-    fn old(&self) -> bool {
-        self.of.profile == Profile::V033
-    }
-
-    fn nocache(&self) -> Vec<u8> {
-        let mut lines = Vec::with_capacity(320);
-        lines.extend_from_slice(match self.old() {
-            true => b"Cache-Control: no-store, no-cache, must-revalidate, max-age=0\r\n".as_slice(),
-            false => {
-                b"Cache-Control: no-store, no-cache, no-transform, must-revalidate, max-age=0\r\n"
-            }
-        });
-        lines
-    }
-
-    /// The headers of every answer of a transport.
-    fn session_lines(&self, transport: path::Transport) -> Vec<u8> {
-        use path::Transport::{EventSource, HtmlFile, Jsonp, JsonpSend, XhrStreaming};
-        let mut lines = self.nocache();
-        if matches!(transport, XhrStreaming | EventSource | HtmlFile) {
-            // For nginx, which else collects what should flow.
-            lines.extend_from_slice(b"X-Accel-Buffering: no\r\n");
-        }
-        match transport {
-            Jsonp => lines.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n"),
-            HtmlFile | JsonpSend => {}
-            EventSource => self.cors(&mut lines, Null::Any),
-            _ => self.cors(&mut lines, Null::Echoed),
-        }
-        self.cookie(&mut lines);
-        lines
-    }
-
-    /// What lets pages of other origins read an answer.
-    fn cors(&self, lines: &mut Vec<u8>, null: Null) {
-        let origin = self.req.header("Origin");
-        lines.extend_from_slice(b"Vary: Origin\r\n");
-        if !self.any && (origin.is_none() || !self.may_connect()) {
-            return;
-        }
-        let null = if self.old() { Null::Any } else { null };
-        let echoed = origin.filter(|origin| *origin != "null" || null == Null::Echoed);
-        match echoed {
-            Some(origin) => put(lines, "Access-Control-Allow-Origin", origin),
-            None => lines.extend_from_slice(b"Access-Control-Allow-Origin: *\r\n"),
-        }
-        if echoed.is_some() || self.old() {
-            lines.extend_from_slice(b"Access-Control-Allow-Credentials: true\r\n");
-        }
-        let asked = self.req.header("Access-Control-Request-Headers");
-        if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
-            put(lines, "Access-Control-Allow-Headers", asked);
-        }
-    }
-
-    fn cookie(&self, lines: &mut Vec<u8>) {
-        if self.of.settings.jsessionid {
-            let value = self.req.cookie("JSESSIONID");
-            let value = value.as_deref().filter(|value| is_cookie_value(value));
-            let value = value.unwrap_or("dummy");
-            put(lines, "Set-Cookie", &format!("JSESSIONID={value}; path=/"));
-        }
-    }
-
-    fn preflight(&self, endpoint: Endpoint<'_>, now: UnixSeconds) -> Vec<u8> {
-        let mut lines = cache(now);
-        self.cors(&mut lines, Null::Echoed);
-        let methods = match endpoint {
-            Endpoint::Info => "OPTIONS, GET",
-            _ => "OPTIONS, POST",
-        };
-        put(&mut lines, "Access-Control-Allow-Methods", methods);
-        lines.extend_from_slice(b"Access-Control-Max-Age: 31536000\r\n");
-        self.cookie(&mut lines);
-        lines
-    }
-}
-
-/// A year in the caches.
-fn cache(now: UnixSeconds) -> Vec<u8> {
-    let mut lines = b"Cache-Control: public, max-age=31536000\r\nExpires: ".to_vec();
-    lines.extend_from_slice(&date::format(UnixSeconds(now.0 + 31_536_000)));
-    lines.extend_from_slice(b"\r\n");
-    lines
-}
-
-/// Adds a header. Values that come from the request were checked when it was parsed; one that is not
-/// allowed in an answer all the same is left out.
-fn put(lines: &mut Vec<u8>, name: &str, value: &str) {
-    if let Err(error) = push_field(lines, name, value) {
-        log::debug!("header {name:?} is left out: {error}");
-    }
-}
-
-/// Cookie octets only (RFC 6265, 4.1.1).
-fn is_cookie_value(value: &str) -> bool {
-    value
-        .bytes()
-        .all(|byte| matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e))
 }
 
 /// The limits of a mount's sessions.
