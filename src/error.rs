@@ -18,6 +18,9 @@ pub enum Error {
         /// What is wrong with it.
         error: PatternError,
     },
+    /// Routes, settings or proxies were added when they were fixed already: after `bind`, or after
+    /// another method that has to have them, like `remote` or `every`.
+    Late,
     /// The operating system refused.
     Io {
         /// What was being done.
@@ -41,6 +44,9 @@ impl fmt::Display for Error {
         match self {
             Self::Config(error) => write!(f, "{error}"),
             Self::Route { pattern, error } => write!(f, "route {pattern:?}: {error}"),
+            Self::Late => {
+                f.write_str("routes and settings come before `bind`, `remote` and `every`")
+            }
             Self::Io { doing, error } => write!(f, "{doing}: {error}"),
         }
     }
@@ -51,6 +57,7 @@ impl std::error::Error for Error {
         match self {
             Self::Config(error) => Some(error),
             Self::Route { error, .. } => Some(error),
+            Self::Late => None,
             Self::Io { error, .. } => Some(error),
         }
     }

@@ -95,13 +95,16 @@ pub(crate) type SourceHandler<S> = Box<dyn FnMut(&mut App<'_, S>, Readiness)>;
 /// }
 /// ```
 ///
-/// Routes and settings come first: [`bind`](Self::bind) checks them, and what is added after it
-/// has no effect on what is bound already.
+/// Routes, settings and proxies come first. [`bind`](Self::bind), and every other method that has to have
+/// them ([`remote`](Self::remote), [`every`](Self::every), [`with_app`](Self::with_app), …), checks them;
+/// after that they are fixed, and [`Error::Late`] comes of adding more.
 #[doc(alias = "HTTPServer")]
 #[doc(alias = "Application")]
 pub struct SocketServer<S: 'static> {
     io: IoLoop<Msg>,
     stage: Stage<S>,
+    /// Something was added too late; the next method that can fail says so.
+    late: bool,
 }
 
 enum Stage<S: 'static> {
@@ -144,7 +147,11 @@ impl<S: 'static> SocketServer<S> {
             routes,
             proxies,
         }));
-        Ok(Self { io, stage })
+        Ok(Self {
+            io,
+            stage,
+            late: false,
+        })
     }
 
     // ---- building ---------------------------------------------------------------------------
@@ -152,9 +159,7 @@ impl<S: 'static> SocketServer<S> {
     fn build(mut self, f: impl FnOnce(&mut Building<S>)) -> Self {
         match &mut self.stage {
             Stage::Building(building) => f(building),
-            Stage::Bound(_) | Stage::Changing => {
-                log::warn!("routes and settings after `bind` have no effect");
-            }
+            Stage::Bound(_) | Stage::Changing => self.late = true,
         }
         self
     }
@@ -263,7 +268,8 @@ impl<S: 'static> SocketServer<S> {
     /// # Errors
     ///
     /// [`Error::Config`] for a setting out of its range, [`Error::Route`] for a bad pattern,
-    /// [`Error::Io`] if an address cannot be listened on.
+    /// [`Error::Late`] if routes or settings were added after they were fixed, [`Error::Io`] if an
+    /// address cannot be listened on.
     #[doc(alias = "listen")]
     pub fn bind(self, address: impl ToSocketAddrs) -> Result<Self, Error> {
         self.bind_all(address, 0)
@@ -358,6 +364,9 @@ impl<S: 'static> SocketServer<S> {
 
     /// The running part; the first call makes it, and checks the settings.
     fn core(&mut self) -> Result<&mut Core<S>, Error> {
+        if self.late {
+            return Err(Error::Late);
+        }
         if let Stage::Building(_) = self.stage {
             let Stage::Building(building) = std::mem::replace(&mut self.stage, Stage::Changing)
             else {
@@ -425,11 +434,11 @@ impl<S: 'static> SocketServer<S> {
     ///
     /// # Errors
     ///
-    /// The poller failed.
+    /// The poller failed; [`Error::Late`]; those of [`bind`](Self::bind), if nothing was bound before.
     #[doc(alias = "start")]
     pub fn run(&mut self) -> Result<(), Error> {
         self.core()?;
-        let Self { io, stage } = self;
+        let Self { io, stage, .. } = self;
         let Stage::Bound(core) = stage else {
             return Ok(());
         };
@@ -449,7 +458,7 @@ impl<S: 'static> SocketServer<S> {
     /// As [`run`](Self::run).
     pub fn poll_once(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         self.core()?;
-        let Self { io, stage } = self;
+        let Self { io, stage, .. } = self;
         let Stage::Bound(core) = stage else {
             return Ok(());
         };
@@ -470,7 +479,7 @@ impl<S: 'static> SocketServer<S> {
     /// Those of [`bind`](Self::bind), if nothing was bound before.
     pub fn drain(&mut self, deadline: Duration) -> Result<(), Error> {
         self.core()?;
-        let Self { io, stage } = self;
+        let Self { io, stage, .. } = self;
         if let Stage::Bound(core) = stage {
             core.refresh(io);
             core.start_drain(io, deadline);
@@ -501,7 +510,7 @@ impl<S: 'static> SocketServer<S> {
     /// Those of [`bind`](Self::bind), if nothing was bound before.
     pub fn with_app<R>(&mut self, f: impl FnOnce(&mut App<'_, S>) -> R) -> Result<R, Error> {
         self.core()?;
-        let Self { io, stage } = self;
+        let Self { io, stage, .. } = self;
         let Stage::Bound(core) = stage else {
             return Err(io_error("running", io::ErrorKind::InvalidInput.into()));
         };
@@ -536,7 +545,7 @@ impl<S: 'static> SocketServer<S> {
     /// Those of [`bind`](Self::bind), if nothing was bound before.
     pub fn io_loop(&mut self) -> Result<ServerLoop<'_, S>, Error> {
         self.core()?;
-        let Self { io, stage } = self;
+        let Self { io, stage, .. } = self;
         match stage {
             Stage::Bound(core) => Ok(ServerLoop {
                 io,

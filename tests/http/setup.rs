@@ -2,7 +2,7 @@
 
 use crate::support::{End, Rig};
 use dustdevil::{
-    Cors, Error, OriginPattern, Origins, Response, Route, Routes, Settings, SocketServer,
+    Cors, Error, Keep, OriginPattern, Origins, Response, Route, Routes, Settings, SocketServer,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -177,6 +177,22 @@ fn told(server: &mut SocketServer<()>, mut socket: impl Read + Write, fields: &s
 const FORWARDED: &str = "X-Forwarded-For: 9.9.9.9, 203.0.113.7\r\nX-Forwarded-Proto: https\r\n\
     X-Forwarded-Host: evil, b.example:8443\r\n";
 const REAL: &str = "X-Real-IP: 203.0.113.7\r\nX-Scheme: https\r\n";
+
+/// A route that would be lost is told, by whichever method comes next.
+#[test]
+fn late_routes_are_an_error() {
+    let page = |server: SocketServer<()>| server.page("/", "late");
+    let bound = || SocketServer::new(()).unwrap().bind("127.0.0.1:0").unwrap();
+    let is_late = |result: Result<(), Error>| matches!(result, Err(Error::Late));
+    assert!(is_late(page(bound()).run()));
+    assert!(is_late(page(bound()).poll_once(Some(Duration::ZERO))));
+    let every = SocketServer::new(()).unwrap();
+    let every = every.every(Duration::from_secs(1), |_| Keep::Going);
+    assert!(is_late(page(every.unwrap()).bind("127.0.0.1:0").map(drop)));
+    let mut remote = SocketServer::new(()).unwrap();
+    remote.remote().unwrap();
+    assert!(is_late(remote.settings(Settings::default()).run()));
+}
 
 /// Proxies are believed if they are named, and only then.
 #[test]
