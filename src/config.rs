@@ -254,7 +254,8 @@ settings! {
         remote_queue_max: usize = 65_536, 1..=1 << 24;
         /// A callback that holds the loop longer is logged and counted. Default: 100 ms.
         slow_callback: Duration = ms(100), TICK..=DAY;
-        /// `drain` goes on accepting for this long, while `/readyz` answers 503. Default: 0.
+        /// `drain` goes on accepting for this long, while `/readyz` answers 503, also where a route of
+        /// yours has that path. Default: 0.
         drain_delay: Duration = Duration::ZERO, Duration::ZERO..=secs(3600);
         /// Over which time `drain` spreads the closing of WebSockets, so that not all clients come
         /// back at once. Default: 1 s.

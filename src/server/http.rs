@@ -209,6 +209,12 @@ impl<S: 'static> Core<S> {
             transport: None,
         };
         match found {
+            // Before the route that says 200 otherwise: it does not know of the drain.
+            Found::Handler(_) | Found::Files(_) | Found::Nothing
+                if self.is_draining() && req.path() == "/readyz" =>
+            {
+                self.engine().answer(key, serial, Response::new(503));
+            }
             Found::WebSocket(mount) => self.upgrade(io, key, mount, raw, req),
             Found::SockJs(mount, rest) => self.sockjs(io, (key, serial), mount, rest, raw, req),
             Found::Handler(route) => {
@@ -236,9 +242,6 @@ impl<S: 'static> Core<S> {
             Found::NoMethod(allow) => {
                 let response = Response::new(405).header("Allow", &allow);
                 self.engine().answer(key, serial, response);
-            }
-            Found::Nothing if self.is_draining() && req.path() == "/readyz" => {
-                self.engine().answer(key, serial, Response::new(503));
             }
             Found::Nothing => {
                 let response = Response::text("404 Not Found\n").status(404);

@@ -399,4 +399,23 @@ fn draining_http() {
     assert_eq!(rig.server.stats().unwrap().conns_open, 0);
 }
 
+/// The application's own answer, until it is not ready any more.
+#[test]
+fn readyz_while_draining() {
+    let routes = Routes::new().route(Route::get("/readyz", |_, _, reply| {
+        reply.send(Response::text("ready"));
+    }));
+    let settings = Settings {
+        drain_delay: Duration::from_secs(10),
+        ..Settings::default()
+    };
+    let mut rig = Rig::with(settings, routes);
+    let probe = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let before = rig.exchange(probe, usize::MAX, false);
+    assert_eq!(before.statuses(), [200]);
+    rig.server.drain(Duration::from_secs(5)).unwrap();
+    let after = rig.exchange(probe, usize::MAX, false);
+    assert_eq!(after.statuses(), [503]);
+}
+
 const GET_KEPT: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
