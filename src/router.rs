@@ -5,7 +5,7 @@ use crate::config::{SockJsSettings, WebSocketLimits};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::proto::http::origin::{OriginPolicy, Origins};
-use crate::proto::http::pattern::Pattern;
+use crate::proto::http::pattern::{Pattern, PatternError};
 use crate::proto::sockjs::Profile;
 use crate::server::cx::App;
 use crate::server::files::Files;
@@ -490,7 +490,8 @@ impl<S: 'static> Routes<S> {
         self.mounts.len() - 1
     }
 
-    /// Serves files to GET and HEAD; the pattern ends with `*path`.
+    /// Serves files to GET and HEAD. For a folder the pattern ends with `*path`; a single file may have
+    /// any pattern.
     #[doc(alias = "StaticFileHandler")]
     #[must_use]
     pub fn files(mut self, pattern: &str, files: Files) -> Self {
@@ -528,7 +529,13 @@ impl<S: 'static> Routes<S> {
     }
 
     fn add(&mut self, pattern: &str, to: Endpoint<S>) {
-        match Pattern::parse(pattern) {
+        let parsed = Pattern::parse(pattern).and_then(|parsed| match &to {
+            Endpoint::Files(files) if files.is_folder() && !parsed.takes_rest() => {
+                Err(PatternError::NoRest)
+            }
+            _ => Ok(parsed),
+        });
+        match parsed {
             Ok(parsed) => self.table.push(Entry {
                 pattern: parsed,
                 text: pattern.to_owned(),

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 /// A folder of files to serve, or a single file.
 ///
-/// A pattern for it ends with `*path`, which names the file. Files are read a piece at a time while
+/// A folder's pattern ends with `*path`, which names the file. Files are read a piece at a time while
 /// the client takes them, so their size does not matter. `Etag` is made of length and time of
 /// change; one `Range` of a GET is honoured (RFC 9110, 14), several get the whole file. Nothing outside the
 /// folder is reachable, by `..` or by a symbolic link. What is not there, or no plain file, is 404.
@@ -55,6 +55,10 @@ impl Files {
             index: None,
             max_age: None,
         }
+    }
+
+    pub(crate) fn is_folder(&self) -> bool {
+        !self.single
     }
 
     /// Which file stands for its folder; `None`: such a path is a 404.

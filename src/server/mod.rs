@@ -235,7 +235,7 @@ impl<S: 'static> SocketServer<S> {
         })
     }
 
-    /// Serves files; the pattern ends with `*path`. See [`Files`].
+    /// Serves files; see [`Routes::files`] and [`Files`].
     #[doc(alias = "StaticFileHandler")]
     #[must_use]
     pub fn files(self, pattern: &str, files: Files) -> Self {

@@ -2,7 +2,8 @@
 
 use crate::support::{End, Rig};
 use dustdevil::{
-    Cors, Error, Keep, OriginPattern, Origins, Response, Route, Routes, Settings, SocketServer,
+    Cors, Error, Files, Keep, OriginPattern, Origins, Response, Route, Routes, Settings,
+    SocketServer,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -151,6 +152,16 @@ fn a_bad_pattern_is_an_error() {
         });
     let error = server.bind("127.0.0.1:0").err().expect("no slash");
     assert!(error.to_string().contains("\"nowhere\""), "{error}");
+
+    for (pattern, files, good) in [
+        ("/files/*path", Files::folder("."), true),
+        ("/files", Files::folder("."), false),
+        ("/:user/files", Files::folder("."), false),
+        ("/one", Files::file("Cargo.toml"), true),
+    ] {
+        let server = SocketServer::new(()).unwrap().files(pattern, files);
+        assert_eq!(server.bind("127.0.0.1:0").is_ok(), good, "{pattern}");
+    }
 }
 
 /// Address, TLS and host of the client as a handler is told them.

@@ -25,6 +25,8 @@ pub enum PatternError {
     SameName,
     /// `*name` is not the last segment.
     RestNotLast,
+    /// A folder of files is served there, and no last `*name` says which of them.
+    NoRest,
 }
 
 impl fmt::Display for PatternError {
@@ -34,6 +36,7 @@ impl fmt::Display for PatternError {
             Self::NoName => "a parameter has a name",
             Self::SameName => "two parameters have the same name",
             Self::RestNotLast => "only the last segment can take the rest of the path",
+            Self::NoRest => "a folder needs a last segment like `*path`",
         })
     }
 }
@@ -90,6 +93,11 @@ impl Pattern {
             segments,
             params: names.len(),
         })
+    }
+
+    /// Whether it ends with a `*name`.
+    pub fn takes_rest(&self) -> bool {
+        matches!(self.segments.last(), Some(Segment::Rest(_)))
     }
 
     /// Compares with a path as it was sent. `None`: it is another route's.
