@@ -141,6 +141,13 @@ impl<'a> Request<'a> {
         url::first(body, name).map(Cow::into_owned)
     }
 
+    /// All fields of an urlencoded form body in order, decoded: for names that come several times, as boxes
+    /// to be ticked do. None if the body is no UTF-8; of more than 1000 fields the rest is not seen.
+    #[doc(alias = "get_body_arguments")]
+    pub fn form_pairs(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+        url::pairs(std::str::from_utf8(self.body).unwrap_or_default())
+    }
+
     /// What has to be kept to show the request later.
     pub(crate) fn keep(&self, raw: &[u8]) -> Kept {
         Kept {

@@ -63,7 +63,9 @@ fn rig() -> Rig {
             }
         }))
         .route(Route::post("/form", |req, _, reply| {
-            reply.send(Response::text(req.form("a").unwrap_or_default()));
+            let first = req.form("a").unwrap_or_default();
+            let all: Vec<_> = req.form_pairs().map(|(n, v)| format!("{n}:{v}")).collect();
+            reply.send(Response::text(format!("{first} {}", all.join(","))));
         }))
         .route(Route::get("/at/:room/in/*rest", |req, _, reply| {
             let (room, rest) = (req.param("room").unwrap(), req.param("rest").unwrap());
@@ -171,7 +173,7 @@ fn what_handlers_are_given() {
         ("GET /at/%ff/in/x HTTP/1.1\r\nHost: a\r\n\r\n", "no UTF-8", 400, ""),
         ("POST /json HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\n[1,2,3]", "JSON", 200, "6"),
         ("POST /json HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\n[1,2,3!", "bad JSON", 400, ""),
-        ("POST /form HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\nb=1&a=2+3%26x", "a form", 200, "2 3&x"),
+        ("POST /form HTTP/1.1\r\nHost: a\r\nContent-Length: 17\r\n\r\nb=1&a=2+3%26x&a=4", "a form", 200, "2 3&x b:1,a:2 3&x,a:4"),
     ];
     for &(input, name, status, body) in cases {
         let client = rig.exchange(input.as_bytes(), usize::MAX, false);
