@@ -494,6 +494,13 @@ impl<S: 'static> SocketServer<S> {
         self.io.next_deadline()
     }
 
+    /// The present on the loop's clock: what is left until [`next_deadline`](Self::next_deadline) is
+    /// `deadline - server.now()`.
+    #[doc(alias = "time")]
+    pub fn now(&self) -> Instant {
+        self.io.now()
+    }
+
     /// The counters.
     ///
     /// # Errors

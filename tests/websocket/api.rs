@@ -1466,6 +1466,8 @@ fn poll_once_inside_a_foreign_poll() {
     rig.server.poll_once(Some(Duration::ZERO)).unwrap();
     // Its timer is announced, and earlier than the pings.
     assert!(rig.server.next_deadline() < before);
+    let left = rig.server.next_deadline().unwrap() - rig.server.now();
+    assert!(left >= secs(2) && left < secs(3), "{left:?}");
     // What another thread posts wakes the foreign poll too.
     let (remote, id) = (rig.server.remote().unwrap(), script.id(0));
     std::thread::spawn(move || remote.send(id, "posted").unwrap())
