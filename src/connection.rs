@@ -454,7 +454,13 @@ pub struct Json<T>(pub T);
 #[derive(Clone, Copy, Debug)]
 pub struct RawJson<'a>(pub &'a str);
 
-/// What can be sent: text, bytes, a message as it came, [`Json`], [`RawJson`].
+/// What can be sent: text, bytes, a message as it came, [`Json`], [`RawJson`], a JSON value; or a
+/// reference, a `Box`, an `Rc` or an `Arc` of one of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent as a message",
+    label = "neither text nor bytes",
+    note = "a value that serde can serialize is sent as `Json(value)`"
+)]
 pub trait IntoMessage {
     /// The message; `scratch` is empty and may hold its bytes.
     fn message<'a>(&'a self, scratch: &'a mut Vec<u8>) -> Message<'a>;
@@ -472,7 +478,7 @@ macro_rules! text_message {
         }
     })* };
 }
-text_message!(&str, String, &String, std::borrow::Cow<'_, str>);
+text_message!(str, String, std::borrow::Cow<'_, str>);
 
 macro_rules! binary_message {
     ($($t:ty),*) => { $(impl IntoMessage for $t {
@@ -481,16 +487,29 @@ macro_rules! binary_message {
         }
     })* };
 }
-binary_message!(&[u8], Vec<u8>, &Vec<u8>);
+binary_message!([u8], Vec<u8>, std::borrow::Cow<'_, [u8]>);
 
-impl<const N: usize> IntoMessage for &[u8; N] {
+impl<const N: usize> IntoMessage for [u8; N] {
     fn message<'a>(&'a self, _: &'a mut Vec<u8>) -> Message<'a> {
         Message {
             kind: Kind::Binary,
-            bytes: self.as_slice(),
+            bytes: self,
         }
     }
 }
+
+macro_rules! pointer_to_message {
+    ($($t:ty),*) => { $(impl<T: IntoMessage + ?Sized> IntoMessage for $t {
+        fn message<'a>(&'a self, scratch: &'a mut Vec<u8>) -> Message<'a> {
+            (**self).message(scratch)
+        }
+
+        fn needs_scratch(&self) -> bool {
+            (**self).needs_scratch()
+        }
+    })* };
+}
+pointer_to_message!(&T, Box<T>, std::rc::Rc<T>, std::sync::Arc<T>);
 
 impl IntoMessage for Message<'_> {
     fn message<'a>(&'a self, _: &'a mut Vec<u8>) -> Message<'a> {
@@ -540,5 +559,42 @@ impl IntoMessage for serde_json::Value {
             kind: Kind::Text,
             bytes: scratch,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::borrow::Cow;
+    use std::rc::Rc;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_can_be_sent() {
+        fn check(message: impl IntoMessage, kind: Kind, bytes: &[u8]) {
+            let mut scratch = Vec::new();
+            assert_eq!(message.message(&mut scratch), Message { kind, bytes });
+            assert_eq!(message.needs_scratch(), scratch.capacity() > 0);
+        }
+        let text = String::from("hi");
+        check("hi", Kind::Text, b"hi");
+        check(&"hi", Kind::Text, b"hi");
+        check(&text, Kind::Text, b"hi");
+        check(text.clone(), Kind::Text, b"hi");
+        check(Cow::Borrowed("hi"), Kind::Text, b"hi");
+        check(Box::<str>::from("hi"), Kind::Text, b"hi");
+        check(&Arc::<str>::from("hi"), Kind::Text, b"hi");
+        check(Rc::new(text), Kind::Text, b"hi");
+        check(RawJson("[1]"), Kind::Text, b"[1]");
+        check(Json([1, 2]), Kind::Text, b"[1,2]");
+        check(&Json([1, 2]), Kind::Text, b"[1,2]");
+        check(&serde_json::json!({"a": 1}), Kind::Text, b"{\"a\":1}");
+        check(b"hi", Kind::Binary, b"hi");
+        check([1, 2], Kind::Binary, &[1, 2]);
+        check(&[1, 2][..], Kind::Binary, &[1, 2]);
+        check(&vec![1, 2], Kind::Binary, &[1, 2]);
+        check(Cow::Borrowed(&[1, 2][..]), Kind::Binary, &[1, 2]);
+        check(Arc::<[u8]>::from([1, 2]), Kind::Binary, &[1, 2]);
+        check(Message::from("hi"), Kind::Text, b"hi");
     }
 }
