@@ -183,19 +183,24 @@ settings! {
         /// Bytes of the request line, its CR LF not counted. Over it: 414. Default: 8 KiB.
         request_line_bytes_max: usize = 8 * KIB, 64..=64 * KIB;
         /// Bytes of request line and header section together. Over it: 431. Default: 16 KiB.
+        #[doc(alias = "max_header_size")]
         head_bytes_max: usize = 16 * KIB, 128..=256 * KIB;
         /// Header lines of a request. Over it: 431. Default and most: 100.
         headers_max: usize = 100, 1..=100;
         /// Bytes of a request body, where its route does not say otherwise. Over it: 413.
         /// Default: 1 MiB.
+        #[doc(alias = "max_body_size")]
+        #[doc(alias = "max_buffer_size")]
         body_bytes_max: usize = MIB, 0..=1024 * MIB;
         /// Time for a whole request head, from accept or from the first byte of a later request.
         /// Bytes do not extend it. Over it: 408, or a silent close if nothing came. Default: 10 s.
         header_timeout: Duration = secs(10), TICK..=DAY;
         /// How long a connection without a request is kept. Default: 75 s.
+        #[doc(alias = "idle_connection_timeout")]
         keep_alive_timeout: Duration = secs(75), TICK..=DAY;
         /// Whether connections are kept for further requests at all (Tornado's `no_keep_alive`,
         /// the other way round). Default: true.
+        #[doc(alias = "no_keep_alive")]
         keep_alive: bool = true, false..=true;
         /// Time without a byte of an unfinished request body. Over it: 408. Default: 30 s.
         body_timeout: Duration = secs(30), TICK..=DAY;
@@ -295,6 +300,7 @@ settings! {
     /// Limits and times of a WebSocket route (RFC 6455).
     pub struct WebSocketLimits {
         /// Bytes of a message, in fragments too. Over it: 1009. Default: 1 MiB.
+        #[doc(alias = "websocket_max_message_size")]
         message_bytes_max: usize = MIB, 1..=1024 * MIB;
         /// Bytes of a frame. Over it: 1009. Default: 1 GiB, so that the message limit decides.
         frame_bytes_max: usize = 1024 * MIB, 1..=1024 * MIB;
@@ -306,9 +312,11 @@ settings! {
         /// limit. Default: 0.
         messages_per_second_max: u32 = 0, 0..=1 << 30;
         /// A ping goes out when nothing was heard for this long. Zero: no pings. Default: 25 s.
+        #[doc(alias = "websocket_ping_interval")]
         ping_interval: Duration = secs(25), Duration::ZERO..=DAY;
         /// A peer that is silent for this long after a ping is dropped (1011). Any byte is life.
         /// Default: 20 s.
+        #[doc(alias = "websocket_ping_timeout")]
         ping_timeout: Duration = secs(20), TICK..=DAY;
         /// A connection that sent no message for this long is closed (1000). Zero: never.
         /// Default: 0.

@@ -288,9 +288,11 @@ pub struct CloseReason {
     pub cause: Cause,
     /// The close code: the peer's if it closed, ours if we did; 1005 for none, 1006 for a connection
     /// that was lost (RFC 6455, 7.4.1).
+    #[doc(alias = "close_code")]
     pub code: u16,
     /// The text that came with the code, 123 bytes at most; of a rule that was broken, its name. Often
     /// empty.
+    #[doc(alias = "close_reason")]
     pub reason: String,
     /// Whether it ended with a close frame, the peer's or ours, rather than by loss or a broken rule.
     /// For a close from our side it is not known yet whether the peer will answer.
@@ -331,6 +333,8 @@ pub enum Cause {
 /// | [`close`](Self::close) | 101, then a close frame with code and reason, which a browser can see | code and reason |
 ///
 /// On SockJS a status would make the client try the next transport, and be refused on each.
+#[doc(alias = "HTTPError")]
+#[doc(alias = "send_error")]
 #[derive(Clone, Debug)]
 pub struct Reject {
     pub(crate) how: Refusing,

@@ -115,6 +115,8 @@ impl<M: Clone> IoLoop<M> {
     /// # Errors
     ///
     /// Those of the system, when no poll can be had (too many open files).
+    #[doc(alias = "current")]
+    #[doc(alias = "instance")]
     pub fn new() -> io::Result<Self> {
         Self::with_clock(Clock::system())
     }
@@ -197,16 +199,19 @@ impl<M: Clone> IoLoop<M> {
     }
 
     /// Delivers `message` after a time: never earlier, and as a rule less than a tick of 10 ms later.
+    #[doc(alias = "add_timeout")]
     pub fn call_later(&mut self, delay: Duration, message: M) -> Timeout {
         self.call_at(self.now() + delay, message)
     }
 
     /// Delivers `message` at a time; one that has passed means the next turn.
+    #[doc(alias = "add_timeout")]
     pub fn call_at(&mut self, at: Instant, message: M) -> Timeout {
         Timeout(self.timers.arm(at, Alarm::Once(message)))
     }
 
     /// Takes a timeout back. `None`, harmless: it has fired or was removed.
+    #[doc(alias = "cancel")]
     pub fn remove_timeout(&mut self, timeout: Timeout) -> Option<M> {
         match self.timers.cancel(timeout.0)? {
             Alarm::Once(message) => Some(message),
@@ -215,11 +220,13 @@ impl<M: Clone> IoLoop<M> {
     }
 
     /// Delivers `message` in the next turn.
+    #[doc(alias = "spawn_callback")]
     pub fn add_callback(&mut self, message: M) {
         self.callbacks.push_back(message);
     }
 
     /// The time on the loop's clock: within a turn that of its beginning, else the present.
+    #[doc(alias = "time")]
     pub fn now(&self) -> Instant {
         if self.in_turn() {
             self.now
@@ -257,6 +264,7 @@ impl<M: Clone> IoLoop<M> {
     /// # Errors
     ///
     /// Those of the poll; `Other` when it is called from a handler of this loop.
+    #[doc(alias = "start")]
     pub fn run(&mut self, mut f: impl FnMut(&mut Self, Event<M>)) -> io::Result<()> {
         self.collect_posts();
         while !std::mem::take(&mut self.stopping) {
@@ -271,6 +279,7 @@ impl<M: Clone> IoLoop<M> {
     /// # Errors
     ///
     /// As [`Self::run`].
+    #[doc(alias = "run_sync")]
     pub fn run_until(
         &mut self,
         timeout: Duration,

@@ -26,6 +26,8 @@ impl<M> LoopHandle<M> {
     ///
     /// [`Full`] if as many messages wait as the loop allows (65,536, see
     /// [`IoLoop::set_posts_max`](super::IoLoop::set_posts_max)).
+    #[doc(alias = "call_soon_threadsafe")]
+    #[doc(alias = "add_callback_from_signal")]
     pub fn add_callback(&self, message: M) -> Result<(), Full<M>> {
         self.0.post(message)?;
         self.wake();

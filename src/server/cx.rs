@@ -228,6 +228,7 @@ impl<'a, C: Connection> Io<'a, C> {
     /// Holds back this connection's later messages until the returned value is finished or dropped.
     /// Heartbeats and closing pass. `inbox_max` messages are kept (default: 64), then the client is no
     /// longer read. Held several times, it holds until the last one is gone.
+    #[doc(alias = "sync_engine")]
     pub fn ordered(&self) -> Ordered<C> {
         self.app.shared.engine.borrow_mut().hold(self.id);
         Ordered::new(self.app.remote(), self.id)
@@ -267,6 +268,7 @@ impl<'a, C: Connection> Io<'a, C> {
 
     /// The request of the handshake, if the router keeps it
     /// ([`Router::keep_request`](crate::Router::keep_request)).
+    #[doc(alias = "get_conn_info")]
     pub fn request<R>(&self, f: impl FnOnce(&Request<'_>) -> R) -> Option<R> {
         let kept = {
             let engine = self.app.shared.engine.borrow();
@@ -416,6 +418,7 @@ impl<'a, S: 'static> AppIo<'a, S> {
     }
 
     /// Runs `f` in the next turn of the loop.
+    #[doc(alias = "spawn_callback")]
     pub fn add_callback(&self, f: impl FnOnce(&mut App<'_, S>) + 'static) {
         self.start_app(Duration::ZERO, TimerRun::App(Box::new(f)));
     }
@@ -447,6 +450,7 @@ impl<'a, S: 'static> AppIo<'a, S> {
     }
 
     /// The instant of this turn, on the loop's clock.
+    #[doc(alias = "time")]
     pub fn now(&self) -> Instant {
         self.shared.engine.borrow().conns.now
     }

@@ -62,6 +62,7 @@ impl Files {
     }
 
     /// Which file stands for its folder; `None`: such a path is a 404.
+    #[doc(alias = "default_filename")]
     #[must_use]
     pub fn index(mut self, name: Option<&str>) -> Self {
         self.index = name.map(str::to_owned);

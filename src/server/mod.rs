@@ -296,6 +296,7 @@ impl<S: 'static> SocketServer<S> {
     /// # Errors
     ///
     /// As [`bind`](Self::bind).
+    #[doc(alias = "bind_unix_socket")]
     pub fn bind_unix(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
         self.core()?;
         let path = path.as_ref();
@@ -586,6 +587,7 @@ impl<S: 'static> AsFd for SocketServer<S> {
 }
 
 /// The server's loop, for sources of the application's own.
+#[doc(alias = "IOLoop")]
 pub struct ServerLoop<'a, S: 'static> {
     io: &'a mut IoLoop<Msg>,
     sources: &'a mut Arena<Option<SourceHandler<S>>, SourceTag>,

@@ -71,6 +71,8 @@ impl<S: 'static> Remote<S> {
     /// # Errors
     ///
     /// [`RemoteFull`]: `remote_queue_max` jobs wait, and `f` is dropped.
+    #[doc(alias = "add_callback")]
+    #[doc(alias = "call_soon_threadsafe")]
     pub fn call(&self, f: impl FnOnce(&mut App<'_, S>) + Send + 'static) -> Result<(), RemoteFull> {
         self.push(Box::new(f), true)
     }

@@ -33,6 +33,8 @@ impl<'a> Request<'a> {
     }
 
     /// What a `:name` or `*name` of the route's pattern matched, percent-decoded.
+    #[doc(alias = "path_args")]
+    #[doc(alias = "path_kwargs")]
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.find(name)
     }
@@ -45,11 +47,14 @@ impl<'a> Request<'a> {
     /// The first query argument of that name, decoded: `+` is a blank, escapes that are no UTF-8 become
     /// U+FFFD. Of more than 1000 arguments the rest is not seen.
     #[doc(alias = "get_argument")]
+    #[doc(alias = "get_query_argument")]
     pub fn query(&self, name: &str) -> Option<Cow<'a, str>> {
         url::first(self.query_string(), name)
     }
 
     /// All query arguments in order, decoded.
+    #[doc(alias = "get_arguments")]
+    #[doc(alias = "get_query_arguments")]
     pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
         url::pairs(self.query_string())
     }

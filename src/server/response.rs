@@ -102,6 +102,7 @@ impl<'a> Response<'a> {
     }
 
     /// Sets the status. Outside 200 to 599 it becomes 500.
+    #[doc(alias = "set_status")]
     pub fn status(mut self, status: u16) -> Self {
         self.status = if (200..=599).contains(&status) {
             status
@@ -134,6 +135,7 @@ impl<'a> Response<'a> {
 
     /// Adds a `Set-Cookie` (RFC 6265, 4.1). A cookie with a part that could be read as something else makes
     /// the answer a 500.
+    #[doc(alias = "clear_cookie")]
     pub fn set_cookie(self, cookie: &SetCookie<'_>) -> Self {
         match cookie.to_value() {
             Ok(value) => self.header("Set-Cookie", &value),
