@@ -79,6 +79,9 @@ pub use connection::{
     Message, RawJson, Reject, Sent, Transport,
 };
 pub use error::Error;
+/// What sources are made of: [`IoLoop::add_handler`] and [`ServerLoop::add_handler`] take those of this
+/// version.
+pub use mio;
 pub use proto::http::cookie::{SameSite, SetCookie};
 pub use proto::http::origin::{OriginPattern, OriginPolicy, Origins};
 pub use proto::sockjs::Profile;
