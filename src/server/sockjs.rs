@@ -296,6 +296,10 @@ impl<S: 'static> Core<S> {
         let Some(key) = key else {
             return self.reply((at.conn, at.serial), NOT_FOUND, &at.headers);
         };
+        if self.is_inbox_full(key) {
+            // A client sends one request at a time, so this is none: one of them is waiting already.
+            return self.reply((at.conn, at.serial), (503, None, b""), &at.headers);
+        }
         let text = match at.ok_body {
             true => message::send_body(req.header("Content-Type"), req.body()),
             false => std::str::from_utf8(req.body())
@@ -317,23 +321,21 @@ impl<S: 'static> Core<S> {
             let at = ((at.conn, at.serial), at.headers);
             return self.reply(at.0, (500, None, text.as_bytes()), &at.1);
         }
-        let max = self.settings.inbox_max;
+        let full = self.is_inbox_full(key);
         let engine = self.engine();
-        let connection = engine
-            .sessions
-            .arena
-            .get(key)
-            .and_then(|entry| entry.connection);
-        let full = connection.is_some_and(|id| engine.inbox_len(id) >= max);
         match engine.sessions.arena.get_mut(key).filter(|_| full) {
-            // A client sends one request at a time, so this one is all that can wait.
-            Some(entry) if entry.parked.is_none() => entry.parked = Some(at),
-            Some(_) => {
-                let lines = at.headers;
-                self.reply((at.conn, at.serial), (503, None, b""), &lines);
-            }
+            Some(entry) => entry.parked = Some(at),
             None => engine.answer_send(&at),
         }
+    }
+
+    /// Whether no more messages are taken before the application has taken some.
+    fn is_inbox_full(&mut self, key: SessionKey) -> bool {
+        let max = self.settings.inbox_max;
+        let engine = self.engine();
+        let entry = engine.sessions.arena.get(key);
+        let connection = entry.and_then(|entry| entry.connection);
+        connection.is_some_and(|id| engine.inbox_len(id) >= max)
     }
 
     /// Hands the messages of a request on. The answer is what to say if the application failed.
