@@ -51,6 +51,8 @@ impl<S: 'static> Core<S> {
                 continue;
             }
             if !conn.readable || !conn.wants_input(settings) {
+                // Whoever was to receive has gone. What it sent behind its request is lost with it.
+                conn.eof |= conn.read_closed && conn.session() != 0;
                 break;
             }
             match conn.stream.read(&mut buffer) {
