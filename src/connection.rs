@@ -574,6 +574,10 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
+    #[expect(
+        clippy::needless_borrows_for_generic_args,
+        reason = "references are what is tested"
+    )]
     fn what_can_be_sent() {
         fn check(message: impl IntoMessage, kind: Kind, bytes: &[u8]) {
             let mut scratch = Vec::new();

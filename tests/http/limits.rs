@@ -3,6 +3,7 @@
 use crate::support::{Client, End, Rig};
 use dustdevil::{Settings, WebSocketLimits};
 use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 fn secs(n: u64) -> Duration {
@@ -346,7 +347,7 @@ fn the_answer_to_a_body_over_the_limit_is_not_lost() {
     let known = b"POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
     let chunked = b"POST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n";
     for (name, head) in [("known", &known[..]), ("chunked", chunked)] {
-        for piece in [100, 10_000, LINGER] {
+        for piece in [1000, 10_000, LINGER] {
             let mut rig = rig(|s| s.linger_bytes_max = LINGER);
             let mut client = rig.client();
             client.write(&mut rig, head);
@@ -374,11 +375,18 @@ fn the_answer_to_a_body_over_the_limit_is_not_lost() {
 
 #[test]
 fn accepts_per_turn() {
-    let mut rig = rig(|s| s.accepts_per_turn = 1);
-    let clients: Vec<Client> = (0..5).map(|_| rig.client()).collect();
-    rig.settle();
-    assert_eq!(rig.server.stats().unwrap().conns_open, 5);
-    drop(clients);
+    for max in [1, 3] {
+        let mut rig = rig(|s| s.accepts_per_turn = max);
+        let address = rig.server.local_addrs()[0].tcp().unwrap();
+        let clients: Vec<_> = (0..5)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
+        rig.turn();
+        assert_eq!(rig.server.stats().unwrap().conns_open, max as u64);
+        rig.settle();
+        assert_eq!(rig.server.stats().unwrap().conns_open, 5);
+        drop(clients);
+    }
 }
 
 #[test]

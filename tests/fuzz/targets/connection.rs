@@ -349,7 +349,7 @@ impl Connection for Echo {
                 cx.room("room").send("said");
             }
             Some("all") => {
-                cx.all().send(&[7; 100]);
+                cx.all().send([7; 100]);
             }
             Some("close") => cx.close_with(4001, "bye"),
             Some("end") => cx.all().close(),
