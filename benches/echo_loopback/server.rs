@@ -12,7 +12,8 @@ use std::process::{Child, Command, Stdio};
 pub(crate) enum Kind {
     /// Echoes bytes.
     Tcp,
-    /// Echoes messages at a path; `/broadcast` and `/hello` as `testbed --bench` has them.
+    /// Echoes messages at a path; `/broadcast` and `/hello` as `testbed --bench` has them, and
+    /// perhaps SockJS at `/echo` and `/broadcast`.
     WebSocket,
 }
 
@@ -149,6 +150,11 @@ impl Server {
             .and_then(|kib| kib.trim().parse::<u64>().ok())
             .map(|kib| kib * 1024)
             .ok_or_else(|| format!("{}: no VmRSS", self.name))
+    }
+
+    /// Whether it was started here.
+    pub(crate) fn is_own(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Open descriptors.
