@@ -412,7 +412,7 @@ impl Reject {
                 continue;
             }
             if let Err(error) = push_field(lines, name, value) {
-                log::error!("header {name:?} of a refusal: {error}");
+                crate::server::loud::loud!(error, "header {name:?} of a refusal: {error}");
             }
         }
     }

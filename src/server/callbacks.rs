@@ -4,6 +4,7 @@
 use super::core::Core;
 use super::cx::App;
 use super::engine::{Command, Link, Next};
+use super::loud::loud;
 use super::object::{At, Object};
 use super::{Msg, SourceTag};
 use crate::conn::ConnKey;
@@ -40,7 +41,7 @@ impl<S: 'static> Core<S> {
     }
 
     pub(super) fn panicked(&mut self, id: ConnectionId, what: &str) {
-        log::error!("{id}: {what} panicked; the connection is closed");
+        loud!(error, "{id}: {what} panicked; the connection is closed");
         let engine = self.engine();
         engine.conns.stats.panics += 1;
         engine.close(id, Cause::Error, 1011, "internal error");
@@ -83,7 +84,7 @@ impl<S: 'static> Core<S> {
 
     /// A panic that ends no connection.
     pub(super) fn panicked_alone(&mut self, what: &str) {
-        log::error!("{what} panicked");
+        loud!(error, "{what} panicked");
         self.engine().conns.stats.panics += 1;
     }
 
@@ -95,7 +96,8 @@ impl<S: 'static> Core<S> {
         if took >= self.settings.slow_callback {
             let router = whose.and_then(|id| self.engine().router_of(id));
             let class = router.and_then(|router| self.names.get(router as usize));
-            log::warn!(
+            loud!(
+                warn,
                 "{} {what} held the loop for {took:?}",
                 class.unwrap_or(&"server:")
             );

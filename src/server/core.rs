@@ -159,6 +159,7 @@ impl<S: 'static> Core<S> {
         conns.now = now;
         if changed {
             conns.date = date::format(unix);
+            super::loud::next_second();
             conns.rates.advance(seconds, conns.stats.totals());
         }
     }

@@ -5,6 +5,7 @@
 //! Nothing in here calls back; what has to follow (an `on_close`, a timer of the reactor) is put
 //! down in `next` and `commands`, and the server does it when the callback has returned.
 
+use super::loud::loud;
 use super::object::{ConnectionJob, Object};
 use super::proxies::Proxies;
 use super::remote::Remote;
@@ -407,7 +408,10 @@ impl<S: 'static> Engine<S> {
         if self.hub.rooms_of(id) >= self.settings.rooms_per_connection_max
             && !self.hub.is_member(entry.router, room, id)
         {
-            log::warn!("{id}: join refused, it is in rooms_per_connection_max rooms");
+            loud!(
+                warn,
+                "{id}: join refused, it is in rooms_per_connection_max rooms"
+            );
             return false;
         }
         self.hub.join(entry.router, room, id)

@@ -1,5 +1,6 @@
 //! Static files (RFC 9110, 8.8, 13 and 14): validators, one range, and no way out of the folder.
 
+use super::loud::loud;
 use super::request::Request;
 use super::response::Response;
 use crate::conn::http1::FileBody;
@@ -91,7 +92,7 @@ impl Files {
             Ok(None) => not_found(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => not_found(),
             Err(error) => {
-                log::error!("{} cannot be served: {error}", path.display());
+                loud!(error, "{} cannot be served: {error}", path.display());
                 Response::new(500)
             }
         }
@@ -183,7 +184,7 @@ impl Files {
                         .header("Content-Range", &said)
                 }
                 Err(error) => {
-                    log::error!("{} cannot be served: {error}", path.display());
+                    loud!(error, "{} cannot be served: {error}", path.display());
                     Response::new(500)
                 }
             },

@@ -9,6 +9,7 @@ pub(crate) mod drain;
 pub(crate) mod engine;
 pub(crate) mod files;
 pub(crate) mod http;
+pub(crate) mod loud;
 mod messages;
 pub(crate) mod multiplex;
 pub(crate) mod object;

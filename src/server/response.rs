@@ -6,6 +6,7 @@
 
 use super::cx::AppIo;
 use super::engine::Shared;
+use super::loud::loud;
 use super::remote::Remote;
 use crate::conn::http1::{FileBody, OutBody, Outgoing};
 use crate::conn::{ConnKey, Queued};
@@ -67,7 +68,7 @@ impl<'a> Response<'a> {
         match serde_json::to_vec(value) {
             Ok(text) => Self::bytes("application/json", text),
             Err(error) => {
-                log::error!("an answer cannot be written as JSON: {error}");
+                loud!(error, "an answer cannot be written as JSON: {error}");
                 Self::new(500)
             }
         }
@@ -166,7 +167,7 @@ impl<'a> Response<'a> {
 
     pub(crate) fn outgoing(&mut self) -> Outgoing<'_> {
         if let Some(error) = self.wrong.take() {
-            log::error!("an answer became a 500: {error}");
+            loud!(error, "an answer became a 500: {error}");
             *self = Self::new(500);
         }
         let body = match std::mem::replace(&mut self.body, Body::Stream) {
@@ -254,7 +255,7 @@ impl<'a, S: 'static> Reply<'a, S> {
 impl<S: 'static> Drop for Reply<'_, S> {
     fn drop(&mut self) {
         if self.open {
-            log::error!("a handler did not answer");
+            loud!(error, "a handler did not answer");
             let response = Response::new(500);
             self.shared
                 .engine

@@ -1,6 +1,7 @@
 //! Timers of the application: of one connection, with which they die, or of the server.
 
 use super::engine::{Command, Dead, Engine, Life};
+use super::loud::loud;
 use super::object::{At, ConnectionJob, Object};
 use crate::connection::{ConnectionId, Keep};
 use crate::reactor::Timeout;
@@ -46,7 +47,10 @@ impl<S: 'static> Engine<S> {
             }
             let timers = &mut entry.rare.get_or_insert_default().timers;
             if timers.len() >= self.settings.timers_per_connection_max {
-                log::warn!("{id}: timer refused, it has timers_per_connection_max timers");
+                loud!(
+                    warn,
+                    "{id}: timer refused, it has timers_per_connection_max timers"
+                );
                 return None;
             }
             own = Some(timers);

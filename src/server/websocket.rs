@@ -3,6 +3,7 @@
 use super::Msg;
 use super::core::Core;
 use super::engine::{Life, Link, Opening, Rare, Upgrade};
+use super::loud::loud;
 use super::request::Request;
 use crate::conn::http1::Phase;
 use crate::conn::websocket::WebSocket;
@@ -10,7 +11,6 @@ use crate::conn::{ConnKey, Protocol};
 use crate::connection::{ConnectionId, Refusing, Reject, Transport};
 use crate::proto::http::Version;
 use crate::proto::http::origin::OriginRequest;
-use crate::proto::http::response::push_field;
 use crate::proto::sockjs;
 use crate::proto::ws::Kind;
 use crate::proto::ws::frame::write_message;
@@ -66,7 +66,8 @@ impl<S: 'static> Core<S> {
             return self.refuse_with(key, 500, "", b"");
         };
         if !allowed {
-            log::info!(
+            loud!(
+                info,
                 "origin {:?} may not connect to host {:?}",
                 from.origin,
                 from.host
@@ -317,11 +318,7 @@ impl<S: 'static> Core<S> {
             }
             (Refusing::Status(status), _) => {
                 let mut lines = Vec::new();
-                for (name, value) in &reject.headers {
-                    if let Err(error) = push_field(&mut lines, name, value) {
-                        log::error!("header {name:?} of a refusal: {error}");
-                    }
-                }
+                reject.push_headers(&mut lines);
                 self.refuse_with_body(key, *status, reject.content_type, &reject.body, &lines);
             }
             (Refusing::Close(..), Some((upgrade, mut lines))) => {
