@@ -99,7 +99,7 @@ impl<'a> Site<'a> {
 
     /// What lets pages of other origins read an answer.
     pub(super) fn cors(&self, lines: &mut Vec<u8>, null: Null) {
-        let origin = self.req.header("Origin");
+        let origin = self.req.header("Origin").filter(|origin| is_origin(origin));
         lines.extend_from_slice(b"Vary: Origin\r\n");
         if !self.any && (origin.is_none() || !self.may_connect()) {
             return;
@@ -114,7 +114,7 @@ impl<'a> Site<'a> {
             lines.extend_from_slice(b"Access-Control-Allow-Credentials: true\r\n");
         }
         let asked = self.req.header("Access-Control-Request-Headers");
-        if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
+        if let Some(asked) = asked.filter(|asked| is_field_names(asked)) {
             put(lines, "Access-Control-Allow-Headers", asked);
         }
     }
@@ -158,7 +158,18 @@ pub(super) fn put(lines: &mut Vec<u8>, name: &str, value: &str) {
     }
 }
 
-/// Cookie octets only (RFC 6265, 4.1.1).
+/// One word, of visible characters: more than that no browser sends.
+fn is_origin(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Names of headers and what may stand between them (RFC 9110, 5.6).
+fn is_field_names(value: &str) -> bool {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(&byte);
+    !value.is_empty() && value.bytes().all(is_good)
+}
+
+/// One or more cookie octets (RFC 6265, 4.1.1).
 fn is_cookie_value(value: &str) -> bool {
     value
         .bytes()
