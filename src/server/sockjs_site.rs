@@ -171,7 +171,7 @@ fn is_field_names(value: &str) -> bool {
 
 /// One or more cookie octets (RFC 6265, 4.1.1).
 fn is_cookie_value(value: &str) -> bool {
-    value
-        .bytes()
-        .all(|byte| matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e))
+    let is_octet =
+        |byte| matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e);
+    !value.is_empty() && value.bytes().all(is_octet)
 }
