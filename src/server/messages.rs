@@ -4,6 +4,7 @@ use super::Msg;
 use super::core::{Core, WS_LINGER, owner};
 use super::engine::Link;
 use super::object::{At, Object};
+use super::sockjs::MESSAGES_MAX;
 use crate::conn::{ConnKey, Protocol};
 use crate::connection::{Cause, CloseReason, ConnectionId, Message};
 use crate::proto::sockjs::message::{self, Broken};
@@ -111,7 +112,15 @@ impl<S: 'static> Core<S> {
         out: &mut Out<S>,
     ) -> Result<u64, Broken> {
         let text = std::str::from_utf8(bytes).map_err(|_| Broken::Json)?;
-        Ok(self.deliver(io, id, message::websocket(text)?, out).count)
+        let messages = message::websocket(text)?;
+        if messages.are_more_than(MESSAGES_MAX) {
+            self.put_back(out);
+            let engine = self.engine();
+            engine.close(id, Cause::Protocol, 1008, "too many messages");
+            self.follow_up(io);
+            return Ok(0);
+        }
+        Ok(self.deliver(io, id, messages, out).count)
     }
 
     /// A frame of SockJS is broken: the WebSocket is closed without one of our own.

@@ -274,7 +274,7 @@ impl<S: 'static> Core<S> {
                 .next
                 .push_back(super::engine::Next::Decided(id, Err(Reject::status(503))));
         }));
-        engine.start_timer(None, after, run);
+        engine.start_timer(Some(id), after, run);
     }
 
     // ---- sends ------------------------------------------------------------------------------
@@ -311,6 +311,10 @@ impl<S: 'static> Core<S> {
             .map_err(|broken| *broken)
             .and_then(message::array);
         let failed = match messages {
+            Ok(messages) if messages.are_more_than(MESSAGES_MAX) => {
+                self.engine().conns.stats.protocol_errors += 1;
+                return self.reply((at.conn, at.serial), (413, None, b""), &at.headers);
+            }
             Ok(messages) => self.deliver_all(io, key, messages),
             Err(broken) => {
                 self.engine().conns.stats.protocol_errors += 1;
@@ -472,6 +476,10 @@ const PLAIN: Option<&str> = Some("text/plain; charset=UTF-8");
 const HTML: Option<&str> = Some("text/html; charset=UTF-8");
 const JAVASCRIPT: Option<&str> = Some("application/javascript; charset=UTF-8");
 const NOT_FOUND: (u16, Option<&str>, &[u8]) = (404, PLAIN, b"404 Error: Page not found\n");
+
+/// Messages of one send, or of one frame of a WebSocket: they are handed on in one turn of the loop, while
+/// everybody else waits.
+pub(super) const MESSAGES_MAX: usize = 4096;
 
 /// A scratch text that a large message has grown beyond this is given back.
 const TEXT_BYTES_KEPT: usize = 64 << 10;

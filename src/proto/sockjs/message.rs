@@ -125,6 +125,16 @@ fn form_field<'b>(form: &'b str, name: &str) -> Result<Cow<'b, str>, Broken> {
 }
 
 impl<'t> Messages<'t> {
+    /// Whether there are more than `max`.
+    pub fn are_more_than(&self, max: usize) -> bool {
+        // The shortest is two quotes and a comma: texts of usual length are not gone through.
+        if self.rest.len() / 3 < max {
+            return false;
+        }
+        let (mut all, mut scratch) = (self.clone(), String::new());
+        (0..=max).all(|_| all.next(&mut scratch).is_some())
+    }
+
     fn plain(message: &'t str) -> Self {
         Self {
             plain: Some(message),
@@ -463,6 +473,18 @@ mod tests {
             }
         }
         [array(text).map(all), websocket(text).map(all)]
+    }
+
+    #[test]
+    fn how_many() {
+        let of = |count: usize| format!("[{}1]", "\"\",".repeat(count - 1));
+        for count in 1..20 {
+            let text = of(count);
+            let messages = array(&text).unwrap();
+            for max in 0..20 {
+                assert_eq!(messages.are_more_than(max), count > max, "{count} {max}");
+            }
+        }
     }
 
     #[test]
