@@ -2,5 +2,6 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod http;
+pub mod json;
 pub mod sockjs;
 pub mod ws;

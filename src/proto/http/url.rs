@@ -6,6 +6,7 @@
 //! Not here: `.` and `..` segments, which only the file handler refuses; route patterns.
 
 use std::borrow::Cow;
+use std::string::FromUtf8Error;
 
 use super::error::Error;
 
@@ -55,7 +56,7 @@ pub fn decode_form(text: &str) -> Cow<'_, str> {
 
 /// As [`decode_form`], for those who do not take bytes that are not UTF-8. `None`: nothing in `text`
 /// is to be decoded.
-pub(crate) fn decode_form_bytes(text: &str) -> Option<Vec<u8>> {
+fn decode_form_bytes(text: &str) -> Option<Vec<u8>> {
     memchr::memchr2(b'%', b'+', text.as_bytes())?;
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -69,6 +70,21 @@ pub(crate) fn decode_form_bytes(text: &str) -> Option<Vec<u8>> {
         rest = tail;
     }
     Some(out)
+}
+
+/// The value of the first field of a form with this name, however many are before it.
+pub(crate) fn form_value<'f>(
+    form: &'f str,
+    name: &str,
+) -> Option<Result<Cow<'f, str>, FromUtf8Error>> {
+    let value = form.split('&').find_map(|field| {
+        let (n, value) = field.split_once('=').unwrap_or((field, ""));
+        (decode_form(n) == name).then_some(value)
+    })?;
+    Some(match decode_form_bytes(value) {
+        None => Ok(Cow::Borrowed(value)),
+        Some(bytes) => String::from_utf8(bytes).map(Cow::Owned),
+    })
 }
 
 /// The fields of a query string or form body, in order; after [`FIELDS_MAX`] it ends.

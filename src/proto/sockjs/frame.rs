@@ -6,7 +6,7 @@
 //!
 //! Not here: what stands around a frame on each transport (`wrapping.rs`).
 
-use super::words;
+use crate::proto::json::{self, Escapes, Look};
 
 /// The first frame of a session.
 pub const OPEN: &[u8] = b"o";
@@ -20,18 +20,7 @@ pub fn is_plain(text: &str) -> bool {
 
 /// Appends `text` as a JSON string, with its quotes and exactly the escapes that the protocol wants.
 pub fn push_string(out: &mut Vec<u8>, text: &str) {
-    out.reserve(text.len() + 2);
-    out.push(b'"');
-    let mut rest = text;
-    loop {
-        let (plain, tail) = rest.split_at(plain_len(rest));
-        out.extend_from_slice(plain.as_bytes());
-        let mut chars = tail.chars();
-        let Some(c) = chars.next() else { break };
-        push_escape(out, c);
-        rest = chars.as_str();
-    }
-    out.push(b'"');
+    json::push_string_with(out, text, plain_len);
 }
 
 /// Appends the frame with this one message.
@@ -61,90 +50,36 @@ pub fn push_close(out: &mut Vec<u8>, code: u16, reason: &str) {
 
 /// How many bytes at the front need no escape. What follows them is a character that does.
 fn plain_len(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let is_look = |b: u8| !b.is_ascii() | (b < 0x20) | (b == b'"') | (b == b'\\');
-    let mut at = 0;
-    while at < bytes.len() {
-        if let Some(word) = bytes[at..].first_chunk::<8>() {
-            let word = u64::from_le_bytes(*word);
-            if words::special(word) | (word & words::HIGHS) == 0 {
-                at += 8;
-                if at == words::BEFORE_BLOCKS {
-                    at += words::plain_blocks(&bytes[at..], is_look);
-                }
-                continue;
-            }
-        }
-        // One of the next eight wants a look, or there are no eight.
-        let end = bytes.len().min(at + 8);
-        while at < end {
-            match LOOKS[usize::from(bytes[at])] {
-                Look::Plain => at += 1,
-                Look::Escape => return at,
-                Look::Further if is_escaped_in_three(&bytes[at..]) => return at,
-                Look::Further => at += 3,
-            }
-        }
-    }
-    at
+    json::plain_len::<Old>(text)
 }
 
-/// Whether the character of three bytes at the front, of which the first is e2 or ef, must be escaped.
-fn is_escaped_in_three(bytes: &[u8]) -> bool {
-    matches!(
-        bytes,
-        // U+200C to U+200F, U+2028 to U+202F, U+2060 to U+206F, U+FFF0 to U+FFFF.
-        [0xe2, 0x80, 0x8c..=0x8f | 0xa8..=0xaf, ..]
-            | [0xe2, 0x81, 0xa0..=0xaf, ..]
-            | [0xef, 0xbf, 0xb0..=0xbf, ..]
-    )
-}
+/// What browsers of old lost.
+struct Old;
 
-fn push_escape(out: &mut Vec<u8>, c: char) {
-    let short = match c {
-        '"' => b'"',
-        '\\' => b'\\',
-        '\u{8}' => b'b',
-        '\t' => b't',
-        '\n' => b'n',
-        '\u{c}' => b'f',
-        '\r' => b'r',
-        _ => {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let digit = |shift: u16| b"0123456789abcdef"[usize::from(*unit >> shift & 15)];
-                out.extend_from_slice(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]);
-            }
-            return;
+impl Escapes for Old {
+    const MARK: u8 = b'"';
+    const LOOKS: &[Look; 256] = &{
+        let mut looks = json::LOOKS;
+        let mut b = 0xf0;
+        while b < 256 {
+            looks[b] = Look::Escape;
+            b += 1;
         }
+        looks[0xe2] = Look::Further;
+        looks[0xef] = Look::Further;
+        looks
     };
-    out.extend_from_slice(&[b'\\', short]);
-}
 
-/// What a byte of UTF-8 says about escaping.
-#[derive(Clone, Copy)]
-enum Look {
-    /// It needs none, or belongs to a character that needs none.
-    Plain,
-    /// It begins a character that needs one.
-    Escape,
-    /// It begins a character of three bytes; the other two decide.
-    Further,
-}
-
-/// By byte. What follows a first byte is never looked up after [`Look::Escape`] or [`Look::Further`].
-static LOOKS: [Look; 256] = {
-    let mut looks = [Look::Plain; 256];
-    let mut b = 0;
-    while b < 256 {
-        looks[b] = match b as u8 {
-            0..0x20 | b'"' | b'\\' | 0xf0.. => Look::Escape,
-            0xe2 | 0xef => Look::Further,
-            _ => Look::Plain,
-        };
-        b += 1;
+    fn is_escaped_in_three(bytes: &[u8]) -> bool {
+        matches!(
+            bytes,
+            // U+200C to U+200F, U+2028 to U+202F, U+2060 to U+206F, U+FFF0 to U+FFFF.
+            [0xe2, 0x80, 0x8c..=0x8f | 0xa8..=0xaf, ..]
+                | [0xe2, 0x81, 0xa0..=0xaf, ..]
+                | [0xef, 0xbf, 0xb0..=0xbf, ..]
+        )
     }
-    looks
-};
+}
 
 #[cfg(test)]
 mod tests {

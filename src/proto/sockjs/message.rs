@@ -1,15 +1,14 @@
 //! What clients send: a JSON array of strings, on a WebSocket also one string alone.
 //!
-//! The scanner is our own. The whole text is checked before the first message is handed on, in one pass
-//! that neither allocates nor recurses; and where `serde_json` refuses a lone surrogate, which is
-//! legal JSON for browsers, U+FFFD comes out.
+//! The whole text is checked before the first message is handed on, in one pass that neither allocates
+//! nor recurses; and for a lone surrogate, which is legal JSON for browsers, U+FFFD comes out.
 //!
 //! Not here: frames, which only the server sends (`frame.rs`).
 
 use std::borrow::Cow;
 
-use super::words;
 use crate::proto::http::url;
+use crate::proto::json;
 
 /// Why what a client sent is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +53,10 @@ pub fn array(text: &str) -> Result<Messages<'_>, Broken> {
     if text.is_empty() {
         return Err(Broken::Empty);
     }
-    let rest = checked(text)?.strip_prefix('[').ok_or(Broken::NotArray)?;
+    let rest = json::checked(text)
+        .ok_or(Broken::Json)?
+        .strip_prefix('[')
+        .ok_or(Broken::NotArray)?;
     Ok(Messages::checked(rest))
 }
 
@@ -71,7 +73,7 @@ pub fn websocket(text: &str) -> Result<Messages<'_>, Broken> {
     if text.is_empty() {
         return Ok(Messages::checked(text));
     }
-    let checked = checked(text)?;
+    let checked = json::checked(text).ok_or(Broken::Json)?;
     match checked.as_bytes() {
         [b'[', ..] => Ok(Messages::checked(&checked[1..])),
         [b'"', ..] => Ok(Messages::checked(checked)),
@@ -82,7 +84,7 @@ pub fn websocket(text: &str) -> Result<Messages<'_>, Broken> {
 /// The message in an array of one, without escapes and blanks around it: what clients send most.
 fn only_plain(text: &str) -> Option<&str> {
     let inner = text.strip_prefix("[\"")?;
-    let (message, rest) = inner.split_at(plain_end(inner.as_bytes(), 0));
+    let (message, rest) = inner.split_at(json::plain_end(inner.as_bytes(), 0));
     (rest == "\"]").then_some(message)
 }
 
@@ -95,7 +97,9 @@ fn only_plain(text: &str) -> Option<&str> {
 pub fn send_body<'b>(content_type: Option<&str>, body: &'b [u8]) -> Result<Cow<'b, str>, Broken> {
     let body = std::str::from_utf8(body).map_err(|_| Broken::Json)?;
     let text = match content_type.is_some_and(is_form) {
-        true => form_field(body, "d")?,
+        true => url::form_value(body, "d")
+            .ok_or(Broken::Empty)?
+            .map_err(|_| Broken::Json)?,
         false => Cow::Borrowed(body),
     };
     match text.is_empty() {
@@ -107,21 +111,6 @@ pub fn send_body<'b>(content_type: Option<&str>, body: &'b [u8]) -> Result<Cow<'
 fn is_form(content_type: &str) -> bool {
     let media_type = content_type.split(';').next().unwrap_or_default();
     media_type.trim_ascii().eq_ignore_ascii_case(FORM)
-}
-
-/// The value of the first field with this name, decoded.
-fn form_field<'b>(form: &'b str, name: &str) -> Result<Cow<'b, str>, Broken> {
-    let mut fields = form.split('&');
-    let value = fields.find_map(|field| {
-        let (n, value) = field.split_once('=').unwrap_or((field, ""));
-        (url::decode_form(n) == name).then_some(value)
-    });
-    let value = value.ok_or(Broken::Empty)?;
-    match url::decode_form_bytes(value).map(String::from_utf8) {
-        None => Ok(Cow::Borrowed(value)),
-        Some(Ok(decoded)) => Ok(Cow::Owned(decoded)),
-        Some(Err(_)) => Err(Broken::Json),
-    }
 }
 
 impl<'t> Messages<'t> {
@@ -155,7 +144,7 @@ impl<'t> Messages<'t> {
         if let Some(message) = self.plain.take() {
             return Some(message);
         }
-        let rest = behind_blanks(self.rest);
+        let rest = json::behind_blanks(self.rest);
         let inner = match rest.as_bytes().first()? {
             b'"' => &rest[1..],
             b']' => return None,
@@ -168,14 +157,14 @@ impl<'t> Messages<'t> {
             return Some(plain);
         }
         scratch.clear();
-        self.rest = behind_member(decode(inner, scratch)?);
+        self.rest = behind_member(json::decode(inner, scratch)?);
         Some(scratch)
     }
 
     #[cold]
     fn next_json(&mut self) -> Option<&'t str> {
-        let rest = behind_blanks(self.rest);
-        let (json, rest) = rest.split_at(value_end(rest.as_bytes())?);
+        let rest = json::behind_blanks(self.rest);
+        let (json, rest) = rest.split_at(json::value_end(rest.as_bytes())?);
         self.rest = behind_member(rest);
         Some(json)
     }
@@ -183,267 +172,11 @@ impl<'t> Messages<'t> {
 
 /// What follows a member: the next one, or the end.
 fn behind_member(rest: &str) -> &str {
-    let rest = behind_blanks(rest);
+    let rest = json::behind_blanks(rest);
     rest.strip_prefix(',').unwrap_or(rest)
 }
 
-fn behind_blanks(text: &str) -> &str {
-    &text[blanks_end(text.as_bytes(), 0)..]
-}
-
-/// Decodes a string into `out`, from behind its first quote; gives what is behind the second.
-fn decode<'t>(inner: &'t str, out: &mut String) -> Option<&'t str> {
-    let mut rest = inner;
-    loop {
-        let (plain, tail) = rest.split_at(plain_end(rest.as_bytes(), 0));
-        out.push_str(plain);
-        if let Some(rest) = tail.strip_prefix('"') {
-            return Some(rest);
-        }
-        let (c, len) = escape(tail.as_bytes())?;
-        out.push(c);
-        rest = &tail[len..];
-    }
-}
-
-/// The character that the escape at the front stands for, and the length of the escape.
-fn escape(text: &[u8]) -> Option<(char, usize)> {
-    let c = match text.get(1)? {
-        b'u' => {
-            let unit = u32::from(unit(text)?);
-            return Some(
-                match (unit, text.get(ESCAPE_BYTES..).and_then(self::unit)) {
-                    (0xd800..0xdc00, Some(low @ 0xdc00..0xe000)) => {
-                        let c = 0x10000 + ((unit - 0xd800) << 10 | (u32::from(low) - 0xdc00));
-                        (char::from_u32(c)?, 2 * ESCAPE_BYTES)
-                    }
-                    _ => (
-                        // It is a surrogate without the other one if it is no character.
-                        char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER),
-                        ESCAPE_BYTES,
-                    ),
-                },
-            );
-        }
-        b'b' => '\u{8}',
-        b't' => '\t',
-        b'n' => '\n',
-        b'f' => '\u{c}',
-        b'r' => '\r',
-        same @ (b'"' | b'\\' | b'/') => char::from(*same),
-        _ => return None,
-    };
-    Some((c, 2))
-}
-
-/// The UTF-16 code unit of an escape with four digits at the front.
-fn unit(text: &[u8]) -> Option<u16> {
-    let digits = text.strip_prefix(b"\\u")?.first_chunk::<4>()?;
-    digits.iter().try_fold(0, |unit, digit| {
-        let digit = char::from(*digit).to_digit(16)?;
-        Some(unit << 4 | digit as u16)
-    })
-}
-
-/// Checks that `text` is one JSON value; gives it without the blanks before it.
-fn checked(text: &str) -> Result<&str, Broken> {
-    let end = value_end(text.as_bytes()).ok_or(Broken::Json)?;
-    match blanks_end(text.as_bytes(), end) == text.len() {
-        true => Ok(behind_blanks(text)),
-        false => Err(Broken::Json),
-    }
-}
-
-/// Where the JSON value at the front of `text` ends (RFC 8259); `None` if there is none, or more than
-/// [`DEPTH_MAX`] levels of it. What follows it is not looked at.
-fn value_end(text: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    let mut open = Open::default();
-    loop {
-        // Here a value begins.
-        at = blanks_end(text, at);
-        match text.get(at)? {
-            b'"' => at = string_end(text, at + 1)?,
-            b'[' => {
-                open.push(Container::Array)?;
-                at = blanks_end(text, at + 1);
-                if text.get(at)? != &b']' {
-                    continue;
-                }
-            }
-            b'{' => {
-                open.push(Container::Object)?;
-                at = blanks_end(text, at + 1);
-                if text.get(at)? != &b'}' {
-                    at = key_end(text, at)?;
-                    continue;
-                }
-            }
-            b't' => at = literal_end(text, at, b"true")?,
-            b'f' => at = literal_end(text, at, b"false")?,
-            b'n' => at = literal_end(text, at, b"null")?,
-            _ => at = number_end(text, at)?,
-        }
-        // Here one has ended, or a container is empty.
-        loop {
-            let Some(container) = open.last() else {
-                return Some(at);
-            };
-            at = blanks_end(text, at);
-            match (text.get(at)?, container) {
-                (b',', Container::Array) => {
-                    at += 1;
-                    break;
-                }
-                (b',', Container::Object) => {
-                    at = key_end(text, at + 1)?;
-                    break;
-                }
-                (b']', Container::Array) | (b'}', Container::Object) => {
-                    open.pop();
-                    at += 1;
-                }
-                _ => return None,
-            }
-        }
-    }
-}
-
-/// Behind the key of an object and its colon.
-fn key_end(text: &[u8], at: usize) -> Option<usize> {
-    let at = blanks_end(text, at);
-    if text.get(at)? != &b'"' {
-        return None;
-    }
-    let at = blanks_end(text, string_end(text, at + 1)?);
-    (text.get(at)? == &b':').then_some(at + 1)
-}
-
-/// Behind the quote that ends the string; `at` is behind the first one.
-fn string_end(text: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        at = plain_end(text, at);
-        match text.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => match text.get(at + 1)? {
-                b'u' => {
-                    unit(&text[at..])?;
-                    at += ESCAPE_BYTES;
-                }
-                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
-                _ => return None,
-            },
-            _ => return None,
-        }
-    }
-}
-
-/// Where the first quote, backslash or control character is, else the end.
-fn plain_end(text: &[u8], start: usize) -> usize {
-    let is_special = |b: u8| (b < 0x20) | (b == b'"') | (b == b'\\');
-    let mut at = start;
-    while let Some(word) = text[at..].first_chunk::<8>() {
-        match words::special(u64::from_le_bytes(*word)) {
-            0 => at += 8,
-            found => return at + found.trailing_zeros() as usize / 8,
-        }
-        if at == start + words::BEFORE_BLOCKS {
-            at += words::plain_blocks(&text[at..], is_special);
-        }
-    }
-    let left = text.len() - at;
-    match text.last_chunk::<8>() {
-        Some(word) if left > 0 => {
-            // The last eight without those that have been looked at. The zeros that come in behind
-            // them are special, so that the search ends there.
-            let word = u64::from_le_bytes(*word) >> (8 * (8 - left));
-            at + words::special(word).trailing_zeros() as usize / 8
-        }
-        _ => {
-            let mut tail = text[at..].iter();
-            at + tail.position(|b| is_special(*b)).unwrap_or(left)
-        }
-    }
-}
-
-fn number_end(text: &[u8], at: usize) -> Option<usize> {
-    let at = at + usize::from(text.get(at) == Some(&b'-'));
-    let mut at = match text.get(at)? {
-        b'0' => at + 1,
-        _ => digits_end(text, at)?,
-    };
-    if text.get(at) == Some(&b'.') {
-        at = digits_end(text, at + 1)?;
-    }
-    if let Some(b'e' | b'E') = text.get(at) {
-        let signed = matches!(text.get(at + 1), Some(b'+' | b'-'));
-        at = digits_end(text, at + 1 + usize::from(signed))?;
-    }
-    Some(at)
-}
-
-/// Behind one or more digits.
-fn digits_end(text: &[u8], at: usize) -> Option<usize> {
-    let digits = text.get(at..)?;
-    let len = digits.iter().take_while(|b| b.is_ascii_digit()).count();
-    (len > 0).then_some(at + len)
-}
-
-fn literal_end(text: &[u8], at: usize, literal: &[u8]) -> Option<usize> {
-    let len = literal.len();
-    text[at..].starts_with(literal).then_some(at + len)
-}
-
-fn blanks_end(text: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\t' | b'\n' | b'\r') = text.get(at) {
-        at += 1;
-    }
-    at
-}
-
-/// The arrays and objects around a value, one bit each: set for an object, the innermost lowest.
-#[derive(Default)]
-struct Open {
-    objects: u128,
-    depth: u32,
-}
-
-#[derive(Clone, Copy)]
-enum Container {
-    Array,
-    Object,
-}
-
-impl Open {
-    /// `None` if that were too many.
-    fn push(&mut self, container: Container) -> Option<()> {
-        if self.depth == DEPTH_MAX {
-            return None;
-        }
-        self.depth += 1;
-        self.objects = self.objects << 1 | u128::from(matches!(container, Container::Object));
-        Some(())
-    }
-
-    fn last(&self) -> Option<Container> {
-        match (self.depth, self.objects & 1) {
-            (0, _) => None,
-            (_, 0) => Some(Container::Array),
-            _ => Some(Container::Object),
-        }
-    }
-
-    fn pop(&mut self) {
-        self.depth -= 1;
-        self.objects >>= 1;
-    }
-}
-
-/// The most arrays and objects around a value, the array of the messages among them.
-const DEPTH_MAX: u32 = u128::BITS;
 const FORM: &str = "application/x-www-form-urlencoded";
-/// Of `\u1234`.
-const ESCAPE_BYTES: usize = 6;
 
 #[cfg(test)]
 mod tests {
@@ -577,7 +310,7 @@ mod tests {
 
     #[test]
     fn depth() {
-        let deepest = DEPTH_MAX as usize;
+        let deepest = json::DEPTH_MAX as usize;
         assert_eq!(deepest, 128);
         // Each so many levels one is an object; the outermost never.
         for objects in [1, 2, 3, usize::MAX] {
@@ -741,7 +474,7 @@ mod tests {
         fn half_right_texts(text in json_like()) {
             for text in [text.clone(), format!("[{text}]"), format!("[\"{text}\"]")] {
                 let valid = serde_json::from_str::<IgnoredAny>(&text).is_ok();
-                prop_assert_eq!(checked(&text).is_ok(), valid, "{}", text);
+                prop_assert_eq!(json::checked(&text).is_some(), valid, "{}", text);
                 let [array, websocket] = read(&text);
                 prop_assert!(valid || array.is_err());
                 if array.is_ok() {

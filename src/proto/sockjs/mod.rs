@@ -13,7 +13,6 @@ pub mod frame;
 pub mod message;
 pub mod page;
 pub mod path;
-mod words;
 pub mod wrapping;
 
 /// Which of the protocol's two test suites the server's bytes are for.

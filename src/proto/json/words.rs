@@ -26,7 +26,8 @@ pub(super) const fn special(word: u64) -> u64 {
     below & HIGHS | equal(word, b'"') | equal(word, b'\\')
 }
 
-const fn equal(word: u64, byte: u8) -> u64 {
+/// The high bit of each such byte, as [`special`] tells it.
+pub(super) const fn equal(word: u64, byte: u8) -> u64 {
     let differ = word ^ (ONES * byte as u64);
     differ.wrapping_sub(ONES) & !differ & HIGHS
 }

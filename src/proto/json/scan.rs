@@ -1,0 +1,205 @@
+//! Where a value ends, and whether it is one.
+
+use super::string::{ESCAPE_BYTES, unit};
+use super::words;
+
+/// Checks that `text` is one JSON value with at most [`DEPTH_MAX`] levels; gives it without the blanks
+/// around it.
+pub fn checked(text: &str) -> Option<&str> {
+    let end = value_end(text.as_bytes())?;
+    let value = behind_blanks(&text[..end]);
+    (blanks_end(text.as_bytes(), end) == text.len()).then_some(value)
+}
+
+/// What follows the blanks at the front.
+pub(in crate::proto) fn behind_blanks(text: &str) -> &str {
+    &text[blanks_end(text.as_bytes(), 0)..]
+}
+
+/// Where the JSON value at the front of `text` ends (RFC 8259); `None` if there is none, or more than
+/// [`DEPTH_MAX`] levels of it. What follows it is not looked at.
+pub(in crate::proto) fn value_end(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let mut open = Open::default();
+    loop {
+        // Here a value begins.
+        at = blanks_end(text, at);
+        match text.get(at)? {
+            b'"' => at = string_end(text, at + 1)?,
+            b'[' => {
+                open.push(Container::Array)?;
+                at = blanks_end(text, at + 1);
+                if text.get(at)? != &b']' {
+                    continue;
+                }
+            }
+            b'{' => {
+                open.push(Container::Object)?;
+                at = blanks_end(text, at + 1);
+                if text.get(at)? != &b'}' {
+                    at = key_end(text, at)?;
+                    continue;
+                }
+            }
+            b't' => at = literal_end(text, at, b"true")?,
+            b'f' => at = literal_end(text, at, b"false")?,
+            b'n' => at = literal_end(text, at, b"null")?,
+            _ => at = number_end(text, at)?,
+        }
+        // Here one has ended, or a container is empty.
+        loop {
+            let Some(container) = open.last() else {
+                return Some(at);
+            };
+            at = blanks_end(text, at);
+            match (text.get(at)?, container) {
+                (b',', Container::Array) => {
+                    at += 1;
+                    break;
+                }
+                (b',', Container::Object) => {
+                    at = key_end(text, at + 1)?;
+                    break;
+                }
+                (b']', Container::Array) | (b'}', Container::Object) => {
+                    open.pop();
+                    at += 1;
+                }
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// Behind the key of an object and its colon.
+fn key_end(text: &[u8], at: usize) -> Option<usize> {
+    let at = blanks_end(text, at);
+    if text.get(at)? != &b'"' {
+        return None;
+    }
+    let at = blanks_end(text, string_end(text, at + 1)?);
+    (text.get(at)? == &b':').then_some(at + 1)
+}
+
+/// Behind the quote that ends the string; `at` is behind the first one.
+fn string_end(text: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at = plain_end(text, at);
+        match text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => match text.get(at + 1)? {
+                b'u' => {
+                    unit(&text[at..])?;
+                    at += ESCAPE_BYTES;
+                }
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
+                _ => return None,
+            },
+            _ => return None,
+        }
+    }
+}
+
+/// Where the first quote, backslash or control character is, else the end.
+pub(in crate::proto) fn plain_end(text: &[u8], start: usize) -> usize {
+    let is_special = |b: u8| (b < 0x20) | (b == b'"') | (b == b'\\');
+    let mut at = start;
+    while let Some(word) = text[at..].first_chunk::<8>() {
+        match words::special(u64::from_le_bytes(*word)) {
+            0 => at += 8,
+            found => return at + found.trailing_zeros() as usize / 8,
+        }
+        if at == start + words::BEFORE_BLOCKS {
+            at += words::plain_blocks(&text[at..], is_special);
+        }
+    }
+    let left = text.len() - at;
+    match text.last_chunk::<8>() {
+        Some(word) if left > 0 => {
+            // The last eight without those that have been looked at. The zeros that come in behind
+            // them are special, so that the search ends there.
+            let word = u64::from_le_bytes(*word) >> (8 * (8 - left));
+            at + words::special(word).trailing_zeros() as usize / 8
+        }
+        _ => {
+            let mut tail = text[at..].iter();
+            at + tail.position(|b| is_special(*b)).unwrap_or(left)
+        }
+    }
+}
+
+fn number_end(text: &[u8], at: usize) -> Option<usize> {
+    let at = at + usize::from(text.get(at) == Some(&b'-'));
+    let mut at = match text.get(at)? {
+        b'0' => at + 1,
+        _ => digits_end(text, at)?,
+    };
+    if text.get(at) == Some(&b'.') {
+        at = digits_end(text, at + 1)?;
+    }
+    if let Some(b'e' | b'E') = text.get(at) {
+        let signed = matches!(text.get(at + 1), Some(b'+' | b'-'));
+        at = digits_end(text, at + 1 + usize::from(signed))?;
+    }
+    Some(at)
+}
+
+/// Behind one or more digits.
+fn digits_end(text: &[u8], at: usize) -> Option<usize> {
+    let digits = text.get(at..)?;
+    let len = digits.iter().take_while(|b| b.is_ascii_digit()).count();
+    (len > 0).then_some(at + len)
+}
+
+fn literal_end(text: &[u8], at: usize, literal: &[u8]) -> Option<usize> {
+    let len = literal.len();
+    text[at..].starts_with(literal).then_some(at + len)
+}
+
+fn blanks_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = text.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// The arrays and objects around a value, one bit each: set for an object, the innermost lowest.
+#[derive(Default)]
+struct Open {
+    objects: u128,
+    depth: u32,
+}
+
+#[derive(Clone, Copy)]
+enum Container {
+    Array,
+    Object,
+}
+
+impl Open {
+    /// `None` if that were too many.
+    fn push(&mut self, container: Container) -> Option<()> {
+        if self.depth == DEPTH_MAX {
+            return None;
+        }
+        self.depth += 1;
+        self.objects = self.objects << 1 | u128::from(matches!(container, Container::Object));
+        Some(())
+    }
+
+    fn last(&self) -> Option<Container> {
+        match (self.depth, self.objects & 1) {
+            (0, _) => None,
+            (_, 0) => Some(Container::Array),
+            _ => Some(Container::Object),
+        }
+    }
+
+    fn pop(&mut self) {
+        self.depth -= 1;
+        self.objects >>= 1;
+    }
+}
+
+/// The most arrays and objects around a value.
+pub const DEPTH_MAX: u32 = u128::BITS;

@@ -1,0 +1,198 @@
+//! Strings: decoding those that came, and writing others with more escapes or fewer.
+
+use super::scan::plain_end;
+use super::words;
+
+/// Appends `text` as a JSON string, with its quotes. Only what must be escaped is.
+pub fn push_string(out: &mut Vec<u8>, text: &str) {
+    push_string_with(out, text, |text| plain_end(text.as_bytes(), 0));
+}
+
+/// Appends `text` as a string that can stand in a script, also within a page: besides what JSON
+/// wants, `<`, U+2028 and U+2029 are escaped.
+pub fn push_script_string(out: &mut Vec<u8>, text: &str) {
+    push_string_with(out, text, plain_len::<Script>);
+}
+
+/// Appends `text` as a JSON string. `plain_len` says how many bytes at the front need no escape; the
+/// character behind them gets one.
+#[inline]
+pub(in crate::proto) fn push_string_with(
+    out: &mut Vec<u8>,
+    text: &str,
+    plain_len: impl Fn(&str) -> usize,
+) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    let mut rest = text;
+    loop {
+        let (plain, tail) = rest.split_at(plain_len(rest));
+        out.extend_from_slice(plain.as_bytes());
+        let mut chars = tail.chars();
+        let Some(c) = chars.next() else { break };
+        push_escape(out, c);
+        rest = chars.as_str();
+    }
+    out.push(b'"');
+}
+
+/// Which characters get an escape, besides those that must have one.
+pub(in crate::proto) trait Escapes {
+    /// A character of ASCII that gets one; the quote, if there is no other.
+    const MARK: u8;
+    /// By byte. What follows a first byte is never looked up after [`Look::Escape`] or
+    /// [`Look::Further`].
+    const LOOKS: &[Look; 256];
+
+    /// Whether the character at the front gets one, if its first byte is a [`Look::Further`].
+    fn is_escaped_in_three(bytes: &[u8]) -> bool;
+}
+
+/// For scripts in pages.
+struct Script;
+
+impl Escapes for Script {
+    const MARK: u8 = b'<';
+    const LOOKS: &[Look; 256] = &{
+        let mut looks = LOOKS;
+        looks[b'<' as usize] = Look::Escape;
+        looks[0xe2] = Look::Further;
+        looks
+    };
+
+    fn is_escaped_in_three(bytes: &[u8]) -> bool {
+        // U+2028 and U+2029.
+        matches!(bytes, [0xe2, 0x80, 0xa8 | 0xa9, ..])
+    }
+}
+
+/// What a byte of UTF-8 says about escaping.
+#[derive(Clone, Copy)]
+pub(in crate::proto) enum Look {
+    /// It needs none, or belongs to a character that needs none.
+    Plain,
+    /// It begins a character that needs one.
+    Escape,
+    /// It begins a character of three bytes; the other two decide.
+    Further,
+}
+
+/// What JSON wants; by byte.
+pub(in crate::proto) const LOOKS: [Look; 256] = {
+    let mut looks = [Look::Plain; 256];
+    let mut b = 0;
+    while b < 0x20 {
+        looks[b] = Look::Escape;
+        b += 1;
+    }
+    looks[b'"' as usize] = Look::Escape;
+    looks[b'\\' as usize] = Look::Escape;
+    looks
+};
+
+/// How many bytes at the front need no escape. What follows them is a character that does.
+pub(in crate::proto) fn plain_len<E: Escapes>(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let is_look = |b: u8| !b.is_ascii() | (b < 0x20) | (b == b'"') | (b == b'\\') | (b == E::MARK);
+    let mut at = 0;
+    while at < bytes.len() {
+        if let Some(word) = bytes[at..].first_chunk::<8>() {
+            let word = u64::from_le_bytes(*word);
+            if words::special(word) | words::equal(word, E::MARK) | (word & words::HIGHS) == 0 {
+                at += 8;
+                if at == words::BEFORE_BLOCKS {
+                    at += words::plain_blocks(&bytes[at..], is_look);
+                }
+                continue;
+            }
+        }
+        // One of the next eight wants a look, or there are no eight.
+        let end = bytes.len().min(at + 8);
+        while at < end {
+            match E::LOOKS[usize::from(bytes[at])] {
+                Look::Plain => at += 1,
+                Look::Escape => return at,
+                Look::Further if E::is_escaped_in_three(&bytes[at..]) => return at,
+                Look::Further => at += 3,
+            }
+        }
+    }
+    at
+}
+
+fn push_escape(out: &mut Vec<u8>, c: char) {
+    let short = match c {
+        '"' => b'"',
+        '\\' => b'\\',
+        '\u{8}' => b'b',
+        '\t' => b't',
+        '\n' => b'n',
+        '\u{c}' => b'f',
+        '\r' => b'r',
+        _ => {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let digit = |shift: u16| b"0123456789abcdef"[usize::from(*unit >> shift & 15)];
+                out.extend_from_slice(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]);
+            }
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
+/// Decodes a string into `out`, from behind its first quote; gives what is behind the second.
+pub(in crate::proto) fn decode<'t>(inner: &'t str, out: &mut String) -> Option<&'t str> {
+    let mut rest = inner;
+    loop {
+        let (plain, tail) = rest.split_at(plain_end(rest.as_bytes(), 0));
+        out.push_str(plain);
+        if let Some(rest) = tail.strip_prefix('"') {
+            return Some(rest);
+        }
+        let (c, len) = escape(tail.as_bytes())?;
+        out.push(c);
+        rest = &tail[len..];
+    }
+}
+
+/// The character that the escape at the front stands for, and the length of the escape.
+fn escape(text: &[u8]) -> Option<(char, usize)> {
+    let c = match text.get(1)? {
+        b'u' => {
+            let unit = u32::from(unit(text)?);
+            return Some(
+                match (unit, text.get(ESCAPE_BYTES..).and_then(self::unit)) {
+                    (0xd800..0xdc00, Some(low @ 0xdc00..0xe000)) => {
+                        let c = 0x10000 + ((unit - 0xd800) << 10 | (u32::from(low) - 0xdc00));
+                        (char::from_u32(c)?, 2 * ESCAPE_BYTES)
+                    }
+                    _ => (
+                        // It is a surrogate without the other one if it is no character.
+                        char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER),
+                        ESCAPE_BYTES,
+                    ),
+                },
+            );
+        }
+        b'b' => '\u{8}',
+        b't' => '\t',
+        b'n' => '\n',
+        b'f' => '\u{c}',
+        b'r' => '\r',
+        same @ (b'"' | b'\\' | b'/') => char::from(*same),
+        _ => return None,
+    };
+    Some((c, 2))
+}
+
+/// The UTF-16 code unit of an escape with four digits at the front.
+pub(super) fn unit(text: &[u8]) -> Option<u16> {
+    let digits = text.strip_prefix(b"\\u")?.first_chunk::<4>()?;
+    digits.iter().try_fold(0, |unit, digit| {
+        let digit = char::from(*digit).to_digit(16)?;
+        Some(unit << 4 | digit as u16)
+    })
+}
+
+/// Of `\u1234`.
+pub(super) const ESCAPE_BYTES: usize = 6;
