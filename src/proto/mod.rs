@@ -3,5 +3,6 @@
 
 pub mod http;
 pub mod json;
+pub mod sio09;
 pub mod sockjs;
 pub mod ws;

@@ -1,0 +1,100 @@
+//! What a path is for (section 2).
+//!
+//! Paths are compared as they came: case matters, escapes are not decoded.
+//!
+//! Not here: the mount (`/socket.io`) and the query, which the caller takes off; which transports are
+//! switched on.
+
+/// What a path below the mount names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route<'p> {
+    /// The mount itself: a line of text.
+    Welcome,
+    /// A session is asked for.
+    Handshake,
+    /// A session is used.
+    Transport {
+        /// How its packets travel. `None`: the name is unknown; or there is none, and the client wants
+        /// the session ended.
+        transport: Option<Transport>,
+        /// The transport as it is written in the path; may be empty.
+        name: &'p str,
+        /// The session's id; never empty, at most [`ID_BYTES_MAX`].
+        sid: &'p str,
+    },
+    /// The script of the client.
+    ClientFile,
+    /// A version of the protocol other than 1.
+    BadVersion,
+}
+
+/// A way for packets to travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Both ways, each packet a message of a WebSocket.
+    WebSocket,
+    /// The same, from a client that brings its own WebSocket.
+    FlashSocket,
+    /// Polls: one payload each.
+    XhrPolling,
+    /// Polls: one payload each, as a script.
+    JsonpPolling,
+    /// A stream of scripts in a page.
+    HtmlFile,
+}
+
+/// Reads the path behind the mount: empty, or beginning with `/`. `None`: it names nothing (404).
+pub fn parse(rest: &str) -> Option<Route<'_>> {
+    let path = rest.strip_suffix('/').unwrap_or(rest);
+    if path.is_empty() {
+        return Some(Route::Welcome);
+    }
+    let mut segments = path.strip_prefix('/')?.split('/');
+    match segments.next()? {
+        VERSION => {}
+        CLIENT_FILE if path == rest && segments.next().is_none() => return Some(Route::ClientFile),
+        other => {
+            let is_number = !other.is_empty() && other.bytes().all(|b| b.is_ascii_digit());
+            return is_number.then_some(Route::BadVersion);
+        }
+    }
+    let Some(name) = segments.next() else {
+        return Some(Route::Handshake);
+    };
+    let sid = segments.next()?;
+    let is_good = segments.next().is_none() && (1..=ID_BYTES_MAX).contains(&sid.len());
+    is_good.then(|| Route::Transport {
+        transport: Transport::of(name),
+        name,
+        sid,
+    })
+}
+
+impl Transport {
+    /// As it is written in paths and in the answer of a handshake.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::FlashSocket => "flashsocket",
+            Self::XhrPolling => "xhr-polling",
+            Self::JsonpPolling => "jsonp-polling",
+            Self::HtmlFile => "htmlfile",
+        }
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        ALL.into_iter().find(|transport| transport.name() == name)
+    }
+}
+
+const ALL: [Transport; 5] = [
+    Transport::WebSocket,
+    Transport::FlashSocket,
+    Transport::XhrPolling,
+    Transport::JsonpPolling,
+    Transport::HtmlFile,
+];
+const VERSION: &str = "1";
+const CLIENT_FILE: &str = "socket.io.js";
+/// The most bytes of a session's id.
+pub const ID_BYTES_MAX: usize = 128;
