@@ -19,6 +19,13 @@ pub(in crate::proto) fn behind_blanks(text: &str) -> &str {
 /// Where the JSON value at the front of `text` ends (RFC 8259); `None` if there is none, or more than
 /// [`DEPTH_MAX`] levels of it. What follows it is not looked at.
 pub(in crate::proto) fn value_end(text: &[u8]) -> Option<usize> {
+    value_end_within(text, DEPTH_MAX)
+}
+
+/// As [`value_end`], with so many levels at most, which are not more than [`DEPTH_MAX`].
+#[inline]
+pub(super) fn value_end_within(text: &[u8], levels: u32) -> Option<usize> {
+    debug_assert!(levels <= DEPTH_MAX);
     let mut at = 0;
     let mut open = Open::default();
     loop {
@@ -27,17 +34,17 @@ pub(in crate::proto) fn value_end(text: &[u8]) -> Option<usize> {
         match text.get(at)? {
             b'"' => at = string_end(text, at + 1)?,
             b'[' => {
-                open.push(Container::Array)?;
+                open.push(Container::Array, levels)?;
                 at = blanks_end(text, at + 1);
                 if text.get(at)? != &b']' {
                     continue;
                 }
             }
             b'{' => {
-                open.push(Container::Object)?;
+                open.push(Container::Object, levels)?;
                 at = blanks_end(text, at + 1);
                 if text.get(at)? != &b'}' {
-                    at = key_end(text, at)?;
+                    at = key_end(text, at)?.1;
                     continue;
                 }
             }
@@ -58,7 +65,7 @@ pub(in crate::proto) fn value_end(text: &[u8]) -> Option<usize> {
                     break;
                 }
                 (b',', Container::Object) => {
-                    at = key_end(text, at + 1)?;
+                    at = key_end(text, blanks_end(text, at + 1))?.1;
                     break;
                 }
                 (b']', Container::Array) | (b'}', Container::Object) => {
@@ -71,14 +78,14 @@ pub(in crate::proto) fn value_end(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Behind the key of an object and its colon.
-fn key_end(text: &[u8], at: usize) -> Option<usize> {
-    let at = blanks_end(text, at);
+/// Behind the key that begins here, and behind its colon.
+pub(super) fn key_end(text: &[u8], at: usize) -> Option<(usize, usize)> {
     if text.get(at)? != &b'"' {
         return None;
     }
-    let at = blanks_end(text, string_end(text, at + 1)?);
-    (text.get(at)? == &b':').then_some(at + 1)
+    let end = string_end(text, at + 1)?;
+    let at = blanks_end(text, end);
+    (text.get(at)? == &b':').then_some((end, at + 1))
 }
 
 /// Behind the quote that ends the string; `at` is behind the first one.
@@ -156,7 +163,7 @@ fn literal_end(text: &[u8], at: usize, literal: &[u8]) -> Option<usize> {
     text[at..].starts_with(literal).then_some(at + len)
 }
 
-fn blanks_end(text: &[u8], mut at: usize) -> usize {
+pub(super) fn blanks_end(text: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\n' | b'\r') = text.get(at) {
         at += 1;
     }
@@ -178,8 +185,8 @@ enum Container {
 
 impl Open {
     /// `None` if that were too many.
-    fn push(&mut self, container: Container) -> Option<()> {
-        if self.depth == DEPTH_MAX {
+    fn push(&mut self, container: Container, levels: u32) -> Option<()> {
+        if self.depth == levels {
             return None;
         }
         self.depth += 1;

@@ -1,7 +1,41 @@
 //! Strings: decoding those that came, and writing others with more escapes or fewer.
 
+use std::borrow::Cow;
+
 use super::scan::plain_end;
 use super::words;
+
+/// Decodes a value that is a string; a lone surrogate becomes U+FFFD. `None`: it is no string.
+///
+/// The value is one that was checked, without blanks around it.
+pub fn string(value: &str) -> Option<Cow<'_, str>> {
+    let inner = value.strip_prefix('"')?;
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return inner.strip_suffix('"').map(Cow::Borrowed);
+    }
+    let mut out = String::with_capacity(inner.len());
+    decode(inner, &mut out)?;
+    Some(Cow::Owned(out))
+}
+
+/// The same JSON with `\ufffd` for each lone surrogate, which `serde_json` refuses.
+///
+/// The text was checked.
+pub fn without_lone_surrogates(json: &str) -> Cow<'_, str> {
+    let mut out = Cow::Borrowed(json);
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'\\', &json.as_bytes()[at..]) {
+        at += found;
+        let Some((c, len)) = escape(&json.as_bytes()[at..]) else {
+            break;
+        };
+        if c == char::REPLACEMENT_CHARACTER {
+            out.to_mut().replace_range(at..at + len, "\\ufffd");
+        }
+        at += len;
+    }
+    out
+}
 
 /// Appends `text` as a JSON string, with its quotes. Only what must be escaped is.
 pub fn push_string(out: &mut Vec<u8>, text: &str) {

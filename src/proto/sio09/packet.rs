@@ -186,10 +186,27 @@ fn split_query(rest: &str) -> (&str, &str) {
     }
 }
 
-/// The name and the arguments.
+/// The name and the arguments. Of members with the same key the last one counts, as in browsers.
 fn parse_event(data: &str) -> Result<(Cow<'_, str>, &str), Broken> {
-    let _ = data;
-    Err(Broken::NoName)
+    let mut name = None;
+    let mut args = "[]";
+    for member in json::members(data) {
+        let (key, value) = member.map_err(|_| Broken::Json)?;
+        match key {
+            "\"name\"" => name = Some(value),
+            "\"args\"" => args = value,
+            _ => match json::string(key).as_deref() {
+                Some("name") => name = Some(value),
+                Some("args") => args = value,
+                _ => {}
+            },
+        }
+    }
+    let name = name.and_then(json::string).ok_or(Broken::NoName)?;
+    match args.starts_with('[') {
+        true => Ok((name, args)),
+        false => Err(Broken::Json),
+    }
 }
 
 /// The id and the data of an acknowledgement.

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::proto::http::url;
 use crate::proto::json;
 
 /// How a POST request carries its payload.
@@ -36,8 +37,25 @@ pub fn post_body<'b>(
         // Some versions of XDomainRequest clients send this, and none of them can set the type.
         (Post::Plain, None) => Ok(body.strip_prefix("data=").unwrap_or(body).into()),
         (Post::Plain, Some(_)) => Ok(body.into()),
-        (Post::Jsonp, _) => Err(BadBody),
+        (Post::Jsonp, _) => {
+            let value = url::form_value(body, "d").ok_or(BadBody)?;
+            unquoted(value.map_err(|_| BadBody)?)
+        }
     }
+}
+
+/// The text of a JSON string; or what does not begin as one, as it is.
+fn unquoted(value: Cow<'_, str>) -> Result<Cow<'_, str>, BadBody> {
+    if !json::behind_blanks(&value).starts_with('"') {
+        return Ok(value);
+    }
+    let string = match &value {
+        Cow::Borrowed(value) => json::checked(value).and_then(json::string),
+        Cow::Owned(value) => json::checked(value)
+            .and_then(json::string)
+            .map(|text| Cow::Owned(text.into_owned())),
+    };
+    string.ok_or(BadBody)
 }
 
 /// Appends the script that hands `payload` to the client.

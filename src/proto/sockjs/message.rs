@@ -153,11 +153,11 @@ impl<'t> Messages<'t> {
         let at = memchr::memchr2(b'"', b'\\', inner.as_bytes())?;
         let (plain, tail) = inner.split_at(at);
         if let Some(rest) = tail.strip_prefix('"') {
-            self.rest = behind_member(rest);
+            self.rest = json::behind_comma(rest);
             return Some(plain);
         }
         scratch.clear();
-        self.rest = behind_member(json::decode(inner, scratch)?);
+        self.rest = json::behind_comma(json::decode(inner, scratch)?);
         Some(scratch)
     }
 
@@ -165,15 +165,9 @@ impl<'t> Messages<'t> {
     fn next_json(&mut self) -> Option<&'t str> {
         let rest = json::behind_blanks(self.rest);
         let (json, rest) = rest.split_at(json::value_end(rest.as_bytes())?);
-        self.rest = behind_member(rest);
+        self.rest = json::behind_comma(rest);
         Some(json)
     }
-}
-
-/// What follows a member: the next one, or the end.
-fn behind_member(rest: &str) -> &str {
-    let rest = json::behind_blanks(rest);
-    rest.strip_prefix(',').unwrap_or(rest)
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
