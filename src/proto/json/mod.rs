@@ -14,6 +14,6 @@ mod words;
 pub(super) use parts::behind_comma;
 pub use parts::{Elements, Members, NotJson, elements, members};
 pub use scan::{DEPTH_MAX, checked};
-pub(super) use scan::{behind_blanks, plain_end, value_end};
+pub(super) use scan::{behind_blanks, plain_end, value_end, value_end_within};
 pub(super) use string::{Escapes, LOOKS, Look, decode, plain_len, push_string_with};
 pub use string::{push_script_string, push_string, string, without_lone_surrogates};

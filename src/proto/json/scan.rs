@@ -24,7 +24,7 @@ pub(in crate::proto) fn value_end(text: &[u8]) -> Option<usize> {
 
 /// As [`value_end`], with so many levels at most, which are not more than [`DEPTH_MAX`].
 #[inline]
-pub(super) fn value_end_within(text: &[u8], levels: u32) -> Option<usize> {
+pub(in crate::proto) fn value_end_within(text: &[u8], levels: u32) -> Option<usize> {
     debug_assert!(levels <= DEPTH_MAX);
     let mut at = 0;
     let mut open = Open::default();

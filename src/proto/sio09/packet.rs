@@ -108,7 +108,7 @@ pub enum Broken {
 /// The packet is to be dropped and counted; the session goes on.
 pub fn parse(text: &str) -> Result<Packet<'_>, Broken> {
     let (kind, ack, rest) = parse_head(text)?;
-    let (endpoint, data) = rest.split_once(':').unwrap_or((rest, ""));
+    let (endpoint, data) = split_endpoint(rest);
     Ok(match kind {
         b'0' => Packet::Disconnect { endpoint },
         b'1' => {
@@ -171,6 +171,17 @@ fn parse_head(text: &str) -> Result<(u8, AckId, &str), Broken> {
     Ok((kind, ack, rest))
 }
 
+/// The endpoint and the data.
+fn split_endpoint(rest: &str) -> (&str, &str) {
+    if let Some(data) = rest.strip_prefix(':') {
+        return ("", data);
+    }
+    match memchr::memchr(b':', rest.as_bytes()) {
+        Some(at) => (&rest[..at], &rest[at + 1..]),
+        None => (rest, ""),
+    }
+}
+
 /// The endpoint of a connect packet, and its query: `/chat?a=b`, or `/chat:?a=b` as the reference
 /// server reads it.
 fn split_query(rest: &str) -> (&str, &str) {
@@ -188,6 +199,9 @@ fn split_query(rest: &str) -> (&str, &str) {
 
 /// The name and the arguments. Of members with the same key the last one counts, as in browsers.
 fn parse_event(data: &str) -> Result<(Cow<'_, str>, &str), Broken> {
+    if let Some((name, args)) = plain_event(data) {
+        return Ok((Cow::Borrowed(name), args));
+    }
     let mut name = None;
     let mut args = "[]";
     for member in json::members(data) {
@@ -207,6 +221,31 @@ fn parse_event(data: &str) -> Result<(Cow<'_, str>, &str), Broken> {
         true => Ok((name, args)),
         false => Err(Broken::Json),
     }
+}
+
+/// The name and the arguments of an event as clients write it: without blanks, and without escapes in
+/// the name.
+fn plain_event(data: &str) -> Option<(&str, &str)> {
+    let inner = data.strip_prefix("{\"name\":\"")?;
+    let (name, rest) = inner.split_at(json::plain_end(inner.as_bytes(), 0));
+    let args = rest.strip_prefix("\",\"args\":")?;
+    let (args, rest) = args.split_at(plain_list_end(args)?);
+    (rest == "}").then_some((name, args))
+}
+
+/// Where the array at the front ends, which is inside of an object.
+fn plain_list_end(text: &str) -> Option<usize> {
+    if let Some(inner) = text.strip_prefix("[\"") {
+        // Mostly there is one string in it.
+        let end = json::plain_end(inner.as_bytes(), 0);
+        if inner[end..].starts_with("\"]") {
+            return Some(end + 4);
+        }
+    }
+    if !text.starts_with('[') {
+        return None;
+    }
+    json::value_end_within(text.as_bytes(), json::DEPTH_MAX - 1)
 }
 
 /// The id and the data of an acknowledgement.

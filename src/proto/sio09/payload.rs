@@ -55,16 +55,19 @@ impl Payload {
 
 fn push_head(out: &mut String, packet: &str) {
     let mut digits = itoa::Buffer::new();
-    out.push(MARK);
-    out.push_str(digits.format(units(packet.as_bytes())));
-    out.push(MARK);
+    out.push_str(MARK);
+    out.push_str(digits.format(units_of(packet)));
+    out.push_str(MARK);
 }
 
 /// How long `text` is in UTF-16.
-fn units(text: &[u8]) -> usize {
+fn units_of(text: &str) -> usize {
+    if text.is_ascii() {
+        return text.len();
+    }
     // One for the first byte of a character, two if the character has four.
-    let count = |n, b: &u8| n + usize::from(b & 0xc0 != 0x80) + usize::from(*b >= 0xf0);
-    text.iter().fold(0, count)
+    let count = |n, b: u8| n + usize::from(b & 0xc0 != 0x80) + usize::from(b >= 0xf0);
+    text.bytes().fold(0, count)
 }
 
 /// The packets of a body that a client sent, those that are empty left out.
@@ -101,9 +104,8 @@ impl<'b> Iterator for Packets<'b> {
             return Some(std::mem::take(&mut self.single));
         }
         loop {
-            let framed = std::mem::take(&mut self.framed);
-            let (len, rest) = framed.strip_prefix(MARK)?.split_once(MARK)?;
-            let (packet, rest) = rest.split_at(bytes_of(rest, parse_units(len)?));
+            let (units, rest) = parse_head(std::mem::take(&mut self.framed))?;
+            let (packet, rest) = rest.split_at(bytes_of(rest, units));
             self.framed = rest;
             if !packet.is_empty() {
                 return Some(packet);
@@ -112,21 +114,29 @@ impl<'b> Iterator for Packets<'b> {
     }
 }
 
-/// Digits only; a number that is too large is as good as the largest.
-fn parse_units(len: &str) -> Option<usize> {
-    let add = |n: usize, b: u8| {
-        let digit = b.is_ascii_digit().then(|| usize::from(b - b'0'))?;
-        Some(n.saturating_mul(10).saturating_add(digit))
-    };
-    match len.is_empty() {
-        true => None,
-        false => len.bytes().try_fold(0, add),
+/// The length and what follows the head. A length that is too large is as good as the largest.
+fn parse_head(framed: &str) -> Option<(usize, &str)> {
+    let rest = framed.strip_prefix(MARK)?;
+    let mut units = 0_usize;
+    let mut at = 0;
+    while let Some(digit @ b'0'..=b'9') = rest.as_bytes().get(at) {
+        units = units
+            .saturating_mul(10)
+            .saturating_add(usize::from(digit - b'0'));
+        at += 1;
+    }
+    match at {
+        0 => None,
+        _ => Some((units, rest[at..].strip_prefix(MARK)?)),
     }
 }
 
 /// How many bytes so many UTF-16 code units at the front have, or all if there are fewer. A
 /// character that would be cut in halves is given whole.
 fn bytes_of(text: &str, units: usize) -> usize {
+    if text.as_bytes().get(..units).is_some_and(<[u8]>::is_ascii) {
+        return units;
+    }
     let mut at = 0;
     let mut left = units;
     for c in text.chars() {
@@ -139,6 +149,6 @@ fn bytes_of(text: &str, units: usize) -> usize {
     at
 }
 
-const MARK: char = '\u{fffd}';
+const MARK: &str = "\u{fffd}";
 /// A payload that was larger gives its memory back.
 const KEPT_BYTES_MAX: usize = 16 << 10;
