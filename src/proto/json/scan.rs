@@ -210,3 +210,42 @@ impl Open {
 
 /// The most arrays and objects around a value.
 pub const DEPTH_MAX: u32 = u128::BITS;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More texts are in the tests of `sockjs::message`.
+    #[test]
+    fn values() {
+        #[rustfmt::skip]
+        let cases = [
+            ("1", Some("1")), (" \r\n\t[ 1 ] \n", Some("[ 1 ]")), ("\"a\"", Some("\"a\"")), ("{}", Some("{}")),
+            ("null ", Some("null")), ("-0.5e+1", Some("-0.5e+1")), ("\"\\ud800\"", Some("\"\\ud800\"")),
+            ("", None), (" ", None), ("1 2", None), ("[]]", None), ("\u{a0}1", None), ("\"a", None), ("{\"a\" 1}", None),
+            ("{\"a\":1,}", None), ("{ \"a\" : 1 , \"b\" : { } }", Some("{ \"a\" : 1 , \"b\" : { } }")),
+            ("{ , }", None), ("nul", None), ("01", None), ("\u{feff}1", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(checked(text), want, "{text:?}");
+            for cut in (0..text.len()).filter(|cut| text.is_char_boundary(*cut)) {
+                checked(&text[..cut]);
+                checked(&text[cut..]);
+            }
+        }
+    }
+
+    #[test]
+    fn levels() {
+        for levels in [0, 1, 2, 127, 128] {
+            for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+                let nested =
+                    |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+                let depth = levels as usize;
+                let text = nested(depth);
+                assert_eq!(value_end_within(text.as_bytes(), levels), Some(text.len()));
+                assert_eq!(value_end_within(nested(depth + 1).as_bytes(), levels), None);
+            }
+        }
+    }
+}

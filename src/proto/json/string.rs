@@ -29,10 +29,11 @@ pub fn without_lone_surrogates(json: &str) -> Cow<'_, str> {
         let Some((c, len)) = escape(&json.as_bytes()[at..]) else {
             break;
         };
-        if c == char::REPLACEMENT_CHARACTER {
-            out.to_mut().replace_range(at..at + len, "\\ufffd");
+        let end = at + len;
+        if c == char::REPLACEMENT_CHARACTER && !json[at..end].eq_ignore_ascii_case(REPLACEMENT) {
+            out.to_mut().replace_range(at..end, REPLACEMENT);
         }
-        at += len;
+        at = end;
     }
     out
 }
@@ -240,5 +241,127 @@ pub(super) fn unit(text: &[u8]) -> Option<u16> {
     })
 }
 
+const REPLACEMENT: &str = "\\ufffd";
 /// Of `\u1234`.
 pub(super) const ESCAPE_BYTES: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(write: fn(&mut Vec<u8>, &str), text: &str) -> String {
+        let mut out = b"|".to_vec();
+        write(&mut out, text);
+        String::from_utf8(out).unwrap().split_off(1)
+    }
+
+    #[test]
+    fn writing() {
+        #[rustfmt::skip]
+        let cases = [
+            ("", r#""""#, r#""""#), ("x/'&>\u{7f}é\u{1f600}", "\"x/'&>\u{7f}é\u{1f600}\"", "\"x/'&>\u{7f}é\u{1f600}\""),
+            ("\"\\", r#""\"\\""#, r#""\"\\""#), ("\u{8}\t\n\u{c}\r", r#""\b\t\n\f\r""#, r#""\b\t\n\f\r""#),
+            ("\0\u{b}\u{1f}", r#""\u0000\u000b\u001f""#, r#""\u0000\u000b\u001f""#),
+            ("</script>", r#""</script>""#, r#""\u003c/script>""#),
+            ("\u{2027}\u{2028}\u{2029}\u{202a}", "\"\u{2027}\u{2028}\u{2029}\u{202a}\"", "\"\u{2027}\\u2028\\u2029\u{202a}\""),
+        ];
+        for (text, json, script) in cases {
+            assert_eq!(written(push_string, text), json, "{text:?}");
+            assert_eq!(written(push_script_string, text), script, "{text:?}");
+        }
+    }
+
+    /// At each place in a word of eight, and in a block.
+    #[test]
+    fn one_character_anywhere() {
+        for c in ('\0'..='\u{ff}')
+            .chain('\u{2020}'..='\u{2030}')
+            .chain(['\u{ffff}', '\u{1f600}'])
+        {
+            for before in (0..9).chain([20, 31, 40]) {
+                let text = format!("{}{c}{}", "x".repeat(before), "y".repeat(40));
+                let must = c < ' ' || matches!(c, '"' | '\\');
+                let json = written(push_string, &text);
+                assert_eq!(json.contains('\\'), must, "{text:?}");
+                let script = written(push_script_string, &text);
+                let must = must || matches!(c, '<' | '\u{2028}' | '\u{2029}');
+                assert_eq!(script.contains('\\'), must, "{text:?}");
+                for json in [json, script] {
+                    assert_eq!(string(&json).as_deref(), Some(&*text), "{json}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn reading() {
+        #[rustfmt::skip]
+        let cases = [
+            (r#""""#, Some("")), (r#""a""#, Some("a")), (r#""\"\\\/\b\f\n\r\t\u0000""#, Some("\"\\/\u{8}\u{c}\n\r\t\0")),
+            (r#""\ud83d\ude00\uD83D\uDE00""#, Some("\u{1f600}\u{1f600}")),
+            (r#""\ud800 \udc00""#, Some("\u{fffd} \u{fffd}")), (r#""\ude00\ud83d""#, Some("\u{fffd}\u{fffd}")),
+            (r#""\ud83d\ud83d\ude00""#, Some("\u{fffd}\u{1f600}")), (r#""\ud83d\n""#, Some("\u{fffd}\n")),
+            ("", None), ("1", None), ("null", None), ("[\"a\"]", None), ("\"", None), ("\"\\", None), ("\"\\u12\"", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(string(text).as_deref(), want, "{text}");
+            let is_borrowed = matches!(string(text), Some(Cow::Borrowed(_)));
+            assert_eq!(
+                is_borrowed,
+                want.is_some() && !text.contains('\\'),
+                "{text}"
+            );
+            for cut in 0..text.len() {
+                string(&text[..cut]);
+                string(&text[cut..]);
+            }
+        }
+    }
+
+    #[test]
+    fn lone_surrogates() {
+        #[rustfmt::skip]
+        let cases = [
+            ("", ""), ("[1,\"a\"]", "[1,\"a\"]"), (r#"["\n\u0041\\ud800"]"#, r#"["\n\u0041\\ud800"]"#),
+            (r#"["\ud83d\ude00"]"#, r#"["\ud83d\ude00"]"#), (r#"["\ufffd"]"#, r#"["\ufffd"]"#),
+            (r#"["\ud800",{"\uDFFF":"x\ude00\ud83dy"}]"#, r#"["\ufffd",{"\ufffd":"x\ufffd\ufffdy"}]"#),
+            (r#""\ud83d\ud83d\ude00\ude00""#, r#""\ufffd\ud83d\ude00\ufffd""#),
+            (r#""\\\ud800é""#, r#""\\\ufffdé""#), (r#""\ud800\\udc00""#, r#""\ufffd\\udc00""#),
+            // No JSON.
+            ("\\", "\\"), ("\\x\\ud800", "\\x\\ud800"), ("\\ud8", "\\ud8"),
+        ];
+        for (text, want) in cases {
+            let got = without_lone_surrogates(text);
+            assert_eq!(got, want, "{text}");
+            assert_eq!(
+                matches!(got, Cow::Owned(_)),
+                got.contains("ufffd") && !text.contains("ufffd"),
+                "{text}"
+            );
+        }
+    }
+
+    proptest! {
+        /// serde_json takes what is left of them, and reads what we do.
+        #[test]
+        fn mended_strings(inner in "(\\\\ud83d|\\\\ude00|\\\\n|\\\\\\\\|u|d|é){0,9}") {
+            let json = format!("\"{inner}\"");
+            let mended = without_lone_surrogates(&json);
+            let read: String = serde_json::from_str(&mended).unwrap();
+            let ours = string(&json);
+            prop_assert_eq!(ours.as_deref(), Some(&*read));
+        }
+
+        #[test]
+        fn what_is_written_is_read(text in "(\\PC|\u{2028}|<|\"|\\\\|\n|\0|[a-z]){0,60}") {
+            for write in [push_string, push_script_string] {
+                let json = written(write, &text);
+                let read = string(&json);
+                prop_assert_eq!(read.as_deref(), Some(&*text));
+                prop_assert_eq!(&serde_json::from_str::<String>(&json).unwrap(), &text);
+            }
+        }
+    }
+}

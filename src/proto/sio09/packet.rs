@@ -153,7 +153,7 @@ fn parse_head(text: &str) -> Result<(u8, AckId, &str), Broken> {
     let (kind, rest) = match text.as_bytes() {
         // All but the type may be left out.
         [kind @ b'0'..=b'8'] => return Ok((*kind, AckId::None, "")),
-        [kind, b':', ..] => (*kind, &text[2..]),
+        [kind, b':', ..] if *kind != b':' => (*kind, &text[2..]),
         // A longer type, if it is a packet at all.
         _ => match text.split(':').count() {
             3.. if !text.starts_with(':') => return Err(Broken::UnknownType),
@@ -351,3 +351,266 @@ fn is_empty_list(json: &str) -> bool {
 pub const HEARTBEAT: &[u8] = b"2::";
 /// Nothing; ends a poll.
 pub const NOOP: &[u8] = b"8::";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What `text` says; and nothing panics at any cut.
+    fn read(text: &str) -> Result<Packet<'_>, Broken> {
+        for cut in (0..text.len()).filter(|cut| text.is_char_boundary(*cut)) {
+            parse(&text[..cut]).ok();
+            parse(&text[cut..]).ok();
+        }
+        parse(text)
+    }
+
+    fn message<'t>(ack: AckId, endpoint: &'t str, data: &'t str) -> Packet<'t> {
+        Packet::Message {
+            ack,
+            endpoint,
+            data,
+        }
+    }
+
+    fn json<'t>(ack: AckId, endpoint: &'t str, data: &'t str) -> Packet<'t> {
+        Packet::Json {
+            ack,
+            endpoint,
+            data,
+        }
+    }
+
+    fn event<'t>(ack: AckId, endpoint: &'t str, name: &'t str, args: &'t str) -> Packet<'t> {
+        Packet::Event {
+            ack,
+            endpoint,
+            name: Cow::Borrowed(name),
+            args,
+        }
+    }
+
+    #[test]
+    fn packets() {
+        use AckId::{Auto, Data, None};
+        use Packet::{Ack, Connect, Disconnect, Error, Heartbeat, Noop};
+        #[rustfmt::skip]
+        let cases: &[(&str, Packet<'_>)] = &[
+            ("0", Disconnect { endpoint: "" }), ("0::", Disconnect { endpoint: "" }),
+            ("0:::", Disconnect { endpoint: "" }), ("0::/chat", Disconnect { endpoint: "/chat" }),
+            ("0::/chat:", Disconnect { endpoint: "/chat" }),
+            ("1", Connect { endpoint: "", query: "" }), ("1::", Connect { endpoint: "", query: "" }),
+            ("1:::", Connect { endpoint: "", query: "" }),
+            ("1::/chat", Connect { endpoint: "/chat", query: "" }),
+            ("1::/chat:", Connect { endpoint: "/chat", query: "" }),
+            ("1::/chat?a=b&c", Connect { endpoint: "/chat", query: "a=b&c" }),
+            ("1::/chat?u=http://x?y", Connect { endpoint: "/chat", query: "u=http://x?y" }),
+            ("1::/chat:?a=b:c", Connect { endpoint: "/chat", query: "a=b:c" }),
+            ("1::/chat:a=b", Connect { endpoint: "/chat", query: "" }),
+            ("1::/chat?", Connect { endpoint: "/chat", query: "" }),
+            ("1::?a", Connect { endpoint: "", query: "a" }), ("1:::?a", Connect { endpoint: "", query: "a" }),
+            ("2", Heartbeat), ("2::", Heartbeat), ("2:::", Heartbeat), ("2:1::", Heartbeat), ("2::/a:b", Heartbeat),
+            ("3", message(None, "", "")), ("3::", message(None, "", "")), ("3:::", message(None, "", "")),
+            ("3::/chat", message(None, "/chat", "")), ("3::/chat:", message(None, "/chat", "")),
+            ("3:::hello", message(None, "", "hello")), ("3:1::ack me", message(Auto(1), "", "ack me")),
+            ("3:2+::x", message(Data(2), "", "x")), ("3::/chat:hi", message(None, "/chat", "hi")),
+            ("3:12:/chat:hi", message(Auto(12), "/chat", "hi")), ("3:0012::", message(Auto(12), "", "")),
+            ("3:4294967295+:chat:hi", message(Data(u32::MAX), "chat", "hi")),
+            ("3::::a:b::", message(None, "", ":a:b::")), ("3:::a\r\nb\n", message(None, "", "a\r\nb\n")),
+            ("3:::h\u{e9}\u{1f600}\0\u{fffd}", message(None, "", "h\u{e9}\u{1f600}\0\u{fffd}")),
+            ("3::/\u{e9}\u{1f600}:x", message(None, "/\u{e9}\u{1f600}", "x")), ("3::a?b:c", message(None, "a?b", "c")),
+            (r#"4:::{"j":1}"#, json(None, "", r#"{"j":1}"#)), ("4:1:/a: [1, 2] ", json(Auto(1), "/a", "[1, 2]")),
+            ("4:7+::null", json(Data(7), "", "null")), (r#"4:::"a:b""#, json(None, "", r#""a:b""#)),
+            (r#"5:::{"name":"e1"}"#, event(None, "", "e1", "[]")),
+            (r#"5:::{"name":"echo","args":[]}"#, event(None, "", "echo", "[]")),
+            (r#"5:::{"name":"echo","args":["20 bytes of a text.."]}"#, event(None, "", "echo", r#"["20 bytes of a text.."]"#)),
+            (r#"5:1+:/chat:{"name":"add","args":[1,2]}"#, event(Data(1), "/chat", "add", "[1,2]")),
+            (r#"5:3::{"name":"a","args":["b\n",":"]}"#, event(Auto(3), "", "a", r#"["b\n",":"]"#)),
+            // As TornadIO2 writes them, and whoever else likes blanks.
+            (r#"5:::{"name": "a", "args": ["b", {"c": 1}]}"#, event(None, "", "a", r#"["b", {"c": 1}]"#)),
+            ("5:::\r\n{ \"args\" : [ 1 ]\t, \"name\" : \"a\" } ", event(None, "", "a", "[ 1 ]")),
+            (r#"5:::{"args":[1],"name":"a"}"#, event(None, "", "a", "[1]")),
+            (r#"5:::{"x":{"name":"y"},"name":"a","args":[],"z":[1]}"#, event(None, "", "a", "[]")),
+            (r#"5:::{"name":"a","args":[1],"x":1}"#, event(None, "", "a", "[1]")),
+            (r#"5:::{"name":"a\u00e9\"\ud800"}"#, event(None, "", "aé\"\u{fffd}", "[]")),
+            (r#"5:::{"n\u0061me":"a","\u0061rgs":[1]}"#, event(None, "", "a", "[1]")),
+            (r#"5:::{"name":"a","args":[1],"name":"b","args":[2]}"#, event(None, "", "b", "[2]")),
+            (r#"5:::{"name":5,"name":"b","args":6,"args":[2]}"#, event(None, "", "b", "[2]")),
+            (r#"5:::{"name":"","args":["]}"]}"#, event(None, "", "", r#"["]}"]"#)),
+            ("6:::1", Ack { endpoint: "", id: 1, data: "" }), ("6:::1+", Ack { endpoint: "", id: 1, data: "" }),
+            ("6::/chat:1+[3]", Ack { endpoint: "/chat", id: 1, data: "[3]" }),
+            (r#"6:::2+[["a", "b"]]"#, Ack { endpoint: "", id: 2, data: r#"[["a", "b"]]"# }),
+            ("6:::3+ [] ", Ack { endpoint: "", id: 3, data: "[]" }), ("6:9::3", Ack { endpoint: "", id: 3, data: "" }),
+            (r#"6:::3+["1+1"]"#, Ack { endpoint: "", id: 3, data: r#"["1+1"]"# }),
+            ("7", Error { endpoint: "", reason: "" }), ("7::", Error { endpoint: "", reason: "" }),
+            ("7:::1+0", Error { endpoint: "", reason: "1+0" }),
+            ("7::/private:2", Error { endpoint: "/private", reason: "2" }),
+            ("8", Noop), ("8::", Noop), ("8:::", Noop),
+        ];
+        for (text, want) in cases {
+            assert_eq!(read(text).as_ref(), Ok(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn broken() {
+        use Broken::{Json, NoName, NotAPacket, UnknownType};
+        #[rustfmt::skip]
+        let cases: &[(&str, Broken)] = &[
+            ("", NotAPacket), (":", NotAPacket), ("::", NotAPacket), (":::x", NotAPacket), ("garbage", NotAPacket),
+            ("9", NotAPacket), ("x", NotAPacket), ("00", NotAPacket), ("3:", NotAPacket), ("10:", NotAPacket),
+            ("3:x", NotAPacket), ("3hello", NotAPacket), (" 3:::x", UnknownType), ("\u{e9}", NotAPacket),
+            ("9::", UnknownType), ("10:::x", UnknownType), ("03:::x", UnknownType), ("message:::x", UnknownType),
+            ("x:::", UnknownType), ("-1:::", UnknownType), ("\u{fffd}5\u{fffd}3:::a\u{fffd}", UnknownType),
+            // Ids.
+            ("3:x::a", NotAPacket), ("3:+::a", NotAPacket), ("3:1++::a", NotAPacket), ("3:-1::a", NotAPacket),
+            ("3:+1::a", NotAPacket), ("3: 1::a", NotAPacket), ("3:1.0::a", NotAPacket), ("3:4294967296::a", NotAPacket),
+            ("3:99999999999999999999::a", NotAPacket), ("3:\u{661}::a", NotAPacket), ("3:1", NotAPacket),
+            ("2:x::", NotAPacket), ("9:x::", NotAPacket),
+            // JSON.
+            ("4", Json), ("4::", Json), ("4:::", Json), ("4:::{", Json), ("4:::{j:1}", Json), ("4:::1 2", Json),
+            ("4:::[1,]", Json), ("4:::undefined", Json),
+            // Events.
+            ("5", Json), ("5::", Json), ("5:::", Json), ("5:::[1]", Json), ("5:::\"a\"", Json), ("5:::null", Json),
+            ("5:::{\"name\":\"a\"", Json), ("5:::{\"name\":\"a\"}}", Json), ("5:::{\"name\":\"a\"} x", Json),
+            ("5:::{\"name\":\"a\",}", Json), ("5:::{\"name\":\"a\",\"args\":[1}", Json),
+            ("5:::{\"name\":\"a\",\"args\":[\"b\"]", Json), ("5:::{\"name\":\"a\",\"args\":[\"b\"]]}", Json),
+            ("5:::{\"name\":\"a\" \"args\":[]}", Json), ("5:::{\"name\":\"a\n\"}", Json), ("5:::{name:\"a\"}", Json),
+            ("5:::{\"name\":\"a\",\"args\":5}", Json), ("5:::{\"name\":\"a\",\"args\":null}", Json),
+            ("5:::{\"name\":\"a\",\"args\":{}}", Json), ("5:::{\"name\":\"a\",\"args\":\"[]\"}", Json),
+            ("5:::{\"name\":\"a\",\"args\":[1],\"args\":2}", Json),
+            ("5:::{}", NoName), ("5:::{\"args\":[1]}", NoName), ("5:::{\"name\":5,\"args\":[1]}", NoName),
+            ("5:::{\"name\":null}", NoName), ("5:::{\"name\":[\"a\"]}", NoName), ("5:::{\"Name\":\"a\"}", NoName),
+            ("5:::{\"name\":\"a\",\"name\":1}", NoName), ("5:::{\"x\":{\"name\":\"a\"}}", NoName),
+            // Acknowledgements.
+            ("6", NotAPacket), ("6::", NotAPacket), ("6:::", NotAPacket), ("6:::x", NotAPacket), ("6:::1x", NotAPacket),
+            ("6:::+[1]", NotAPacket), ("6:::4294967296", NotAPacket), ("6:::-1", NotAPacket), ("6:1::", NotAPacket),
+            ("6:::1+x", Json), ("6:::1+[", Json), ("6:::1+{}", Json), ("6:::1+1", Json), ("6:::1+ ", Json),
+            ("6:::1+[1] x", Json),
+        ];
+        for &(text, want) in cases {
+            assert_eq!(read(text), Err(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn depth() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let deepest = json::DEPTH_MAX as usize;
+        for (depth, is_good) in [(deepest, true), (deepest + 1, false), (1 << 20, false)] {
+            assert_eq!(parse(&format!("4:::{}", nested(depth))).is_ok(), is_good);
+            assert_eq!(parse(&format!("6:::1+{}", nested(depth))).is_ok(), is_good);
+            // The object is a level as well.
+            for head in [
+                "\"name\":\"a\",",
+                "\"name\" : \"a\",",
+                "\"n\\u0061me\":\"a\",",
+            ] {
+                let text = format!("5:::{{{head}\"args\":{}}}", nested(depth - 1));
+                assert_eq!(parse(&text).is_ok(), is_good, "{head} {depth}");
+            }
+        }
+    }
+
+    #[test]
+    fn borrowed_unless_escaped() {
+        let cases = [
+            (r#"5:::{"name":"a","args":["b"]}"#, true),
+            (r#"5:::{"name": "a", "args": ["\n"]}"#, true),
+            (r#"5:::{"name":"\u0061","args":["b"]}"#, false),
+        ];
+        for (text, borrowed) in cases {
+            let Ok(Packet::Event { name, .. }) = parse(text) else {
+                panic!("{text}");
+            };
+            assert_eq!(name, "a", "{text}");
+            assert_eq!(matches!(name, Cow::Borrowed(_)), borrowed, "{text}");
+        }
+    }
+
+    fn written(write: impl Fn(&mut Vec<u8>)) -> String {
+        let mut out = b"before ".to_vec();
+        write(&mut out);
+        String::from_utf8(out).unwrap().split_off(7)
+    }
+
+    #[test]
+    fn writers() {
+        use AckId::{Auto, Data, None as Nothing};
+        let message = |ack, endpoint, text| written(|out| push_message(out, ack, endpoint, text));
+        let json = |ack, endpoint, json| written(|out| push_json(out, ack, endpoint, json));
+        let event =
+            |ack, endpoint, name, args| written(|out| push_event(out, ack, endpoint, name, args));
+        let ack = |endpoint, id, data| written(|out| push_ack(out, endpoint, id, data));
+        #[rustfmt::skip]
+        let cases = [
+            (written(|out| push_disconnect(out, "")), "0::"), (written(|out| push_disconnect(out, "/chat")), "0::/chat"),
+            (written(|out| push_connect(out, "")), "1::"), (written(|out| push_connect(out, "/chat")), "1::/chat"),
+            (written(|out| out.extend_from_slice(HEARTBEAT)), "2::"), (written(|out| out.extend_from_slice(NOOP)), "8::"),
+            (message(Nothing, "", "hello"), "3:::hello"), (message(Nothing, "", ""), "3:::"),
+            (message(Auto(1), "", "ack me"), "3:1::ack me"), (message(Data(2), "/chat", "a:\n"), "3:2+:/chat:a:\n"),
+            (json(Nothing, "", r#"{"j":1}"#), r#"4:::{"j":1}"#), (json(Auto(u32::MAX), "/a", "1"), "4:4294967295:/a:1"),
+            (event(Nothing, "", "e1", "[]"), r#"5:::{"name":"e1"}"#), (event(Nothing, "", "e1", ""), r#"5:::{"name":"e1"}"#),
+            (event(Data(1), "/chat", "add", "[1,2]"), r#"5:1+:/chat:{"name":"add","args":[1,2]}"#),
+            (event(Auto(3), "", "\"\\\n\u{1}é\u{1f600}/<", "[null]"), "5:3::{\"name\":\"\\\"\\\\\\n\\u0001é\u{1f600}/<\",\"args\":[null]}"),
+            (ack("", 1, None), "6:::1"), (ack("/chat", 1, Some("[3]")), "6::/chat:1+[3]"),
+            (ack("", 2, Some(r#"[["a","b"]]"#)), r#"6:::2+[["a","b"]]"#),
+            (ack("", 4, Some("[]")), "6:::4"), (ack("", 4, Some("")), "6:::4"),
+            (written(|out| push_error(out, "", "1+0")), "7:::1+0"),
+            (written(|out| push_error(out, "/private", "2")), "7::/private:2"),
+        ];
+        for (got, want) in cases {
+            assert_eq!(got, want);
+        }
+    }
+
+    fn ack_id() -> impl Strategy<Value = AckId> {
+        prop_oneof![
+            Just(AckId::None),
+            any::<u32>().prop_map(AckId::Auto),
+            any::<u32>().prop_map(AckId::Data),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            ack in ack_id(),
+            endpoint in "(/[^:?]{0,9})?",
+            text in any::<String>(),
+            list in prop::collection::vec(any::<String>(), 0..3),
+            id in any::<u32>(),
+        ) {
+            let (endpoint, text) = (&*endpoint, &*text);
+            let args = &*serde_json::to_string(&list).unwrap();
+            let value = &*serde_json::to_string(&text).unwrap();
+            let data = if list.is_empty() { "" } else { args };
+            let cases = [
+                (written(|out| push_disconnect(out, endpoint)), Packet::Disconnect { endpoint }),
+                (written(|out| push_connect(out, endpoint)), Packet::Connect { endpoint, query: "" }),
+                (written(|out| push_message(out, ack, endpoint, text)), message(ack, endpoint, text)),
+                (written(|out| push_json(out, ack, endpoint, value)), json(ack, endpoint, value)),
+                (written(|out| push_event(out, ack, endpoint, text, args)), event(ack, endpoint, text, args)),
+                (written(|out| push_ack(out, endpoint, id, None)), Packet::Ack { endpoint, id, data: "" }),
+                (written(|out| push_ack(out, endpoint, id, Some(args))), Packet::Ack { endpoint, id, data }),
+                (written(|out| push_error(out, endpoint, text)), Packet::Error { endpoint, reason: text }),
+            ];
+            for (written, want) in &cases {
+                let got = read(written);
+                prop_assert_eq!(got.as_ref(), Ok(want), "{}", written);
+            }
+        }
+
+        /// Texts that are half right; and both ways of reading an event say the same.
+        #[test]
+        fn half_right_texts(text in "[0-9]?(:|[0-9]|\\+|/a){0,4}(\\{\"name\":\"a)?(\"|,|\"args\":|\\[|\\]|\\}|:|\\\\|é){0,7}") {
+            let got = read(&text);
+            if let Some(data) = text.strip_prefix("5:::{") {
+                let spaced = format!("5:::{{ {data}");
+                prop_assert_eq!(parse(&spaced), got);
+            }
+        }
+    }
+}

@@ -98,3 +98,65 @@ const VERSION: &str = "1";
 const CLIENT_FILE: &str = "socket.io.js";
 /// The most bytes of a session's id.
 pub const ID_BYTES_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        use Route::{BadVersion, ClientFile, Handshake, Welcome};
+        let (longest, longer) = ("a".repeat(128), "a".repeat(129));
+        let to = |transport, sid| {
+            let name = Transport::name(transport);
+            let transport = Some(transport);
+            Some(Route::Transport {
+                transport,
+                name,
+                sid,
+            })
+        };
+        let unknown = |name, sid| {
+            Some(Route::Transport {
+                transport: None,
+                name,
+                sid,
+            })
+        };
+        let with_longest = format!("/1/websocket/{longest}");
+        let with_longer = format!("/1/websocket/{longer}");
+        #[rustfmt::skip]
+        let cases = [
+            ("", Some(Welcome)), ("/", Some(Welcome)), ("//", None),
+            ("/1", Some(Handshake)), ("/1/", Some(Handshake)), ("/1//", None), ("/1///", None),
+            ("/1/websocket/SID", to(Transport::WebSocket, "SID")), ("/1/websocket/SID/", to(Transport::WebSocket, "SID")),
+            ("/1/flashsocket/SID", to(Transport::FlashSocket, "SID")), ("/1/xhr-polling/a_-Z9", to(Transport::XhrPolling, "a_-Z9")),
+            ("/1/jsonp-polling/SID/", to(Transport::JsonpPolling, "SID")), ("/1/htmlfile/SID", to(Transport::HtmlFile, "SID")),
+            ("/1//SID/", unknown("", "SID")), ("/1//SID", unknown("", "SID")),
+            ("/1/xhr-multipart/SID", unknown("xhr-multipart", "SID")), ("/1/WebSocket/SID", unknown("WebSocket", "SID")),
+            ("/1/websocket", None), ("/1/websocket/", None), ("/1/websocket//", None), ("/1/websocket/SID//", None),
+            ("/1/websocket/SID/x", None), ("/1/websocket//SID", None), ("//1/websocket/SID", None), ("1", None),
+            (&with_longest, to(Transport::WebSocket, &longest)), (&with_longer, None),
+            ("/socket.io.js", Some(ClientFile)), ("/socket.io.js/", None), ("/socket.io.js/x", None),
+            ("/Socket.io.js", None), ("/socket.io.v0.9.16.js", None), ("/static/flashsocket/WebSocketMain.swf", None),
+            ("/0", Some(BadVersion)), ("/2", Some(BadVersion)), ("/2/", Some(BadVersion)), ("/10/", Some(BadVersion)),
+            ("/01", Some(BadVersion)), ("/2/websocket/SID", Some(BadVersion)), ("/99999999999999999999", Some(BadVersion)),
+            ("/1.0", None), ("/-1", None), ("/x", None), ("/1x", None), ("/websocket", None), ("/%31", None), ("/\u{661}", None),
+        ];
+        for (path, want) in cases {
+            assert_eq!(parse(path), want, "{path}");
+            for cut in (0..path.len()).filter(|cut| path.is_char_boundary(*cut)) {
+                parse(&path[..cut]);
+                parse(&path[cut..]);
+            }
+        }
+    }
+
+    #[test]
+    fn names() {
+        for transport in ALL {
+            assert_eq!(Transport::of(transport.name()), Some(transport));
+        }
+        assert_eq!(ALL.len(), 5);
+    }
+}
