@@ -16,6 +16,8 @@ mod http_head;
 mod http_reader;
 #[path = "fuzz/targets/ops.rs"]
 mod ops;
+#[path = "fuzz/targets/sio09.rs"]
+mod sio09;
 #[path = "fuzz/targets/small_parsers.rs"]
 mod small_parsers;
 #[path = "fuzz/targets/sockjs.rs"]
@@ -48,6 +50,11 @@ fn ws_machine() {
 #[test]
 fn small_parsers() {
     replay("small_parsers", small_parsers::run, MUTATIONS);
+}
+
+#[test]
+fn sio09() {
+    replay("sio09", sio09::run, MUTATIONS);
 }
 
 #[test]

@@ -222,7 +222,8 @@ mod tests {
         let cases = [
             ("1", Some("1")), (" \r\n\t[ 1 ] \n", Some("[ 1 ]")), ("\"a\"", Some("\"a\"")), ("{}", Some("{}")),
             ("null ", Some("null")), ("-0.5e+1", Some("-0.5e+1")), ("\"\\ud800\"", Some("\"\\ud800\"")),
-            ("", None), (" ", None), ("1 2", None), ("[]]", None), ("\u{a0}1", None), ("\"a", None), ("{\"a\" 1}", None),
+            ("", None), (" ", None), ("1 2", None), ("[]]", None), ("\u{a0}1", None), ("\"a", None),
+            ("{\"a\" 1}", None),
             ("{\"a\":1,}", None), ("{ \"a\" : 1 , \"b\" : { } }", Some("{ \"a\" : 1 , \"b\" : { } }")),
             ("{ , }", None), ("nul", None), ("01", None), ("\u{feff}1", None),
         ];

@@ -299,11 +299,13 @@ mod tests {
     fn reading() {
         #[rustfmt::skip]
         let cases = [
-            (r#""""#, Some("")), (r#""a""#, Some("a")), (r#""\"\\\/\b\f\n\r\t\u0000""#, Some("\"\\/\u{8}\u{c}\n\r\t\0")),
+            (r#""""#, Some("")), (r#""a""#, Some("a")),
+            (r#""\"\\\/\b\f\n\r\t\u0000""#, Some("\"\\/\u{8}\u{c}\n\r\t\0")),
             (r#""\ud83d\ude00\uD83D\uDE00""#, Some("\u{1f600}\u{1f600}")),
             (r#""\ud800 \udc00""#, Some("\u{fffd} \u{fffd}")), (r#""\ude00\ud83d""#, Some("\u{fffd}\u{fffd}")),
             (r#""\ud83d\ud83d\ude00""#, Some("\u{fffd}\u{1f600}")), (r#""\ud83d\n""#, Some("\u{fffd}\n")),
-            ("", None), ("1", None), ("null", None), ("[\"a\"]", None), ("\"", None), ("\"\\", None), ("\"\\u12\"", None),
+            ("", None), ("1", None), ("null", None), ("[\"a\"]", None), ("\"", None), ("\"\\", None),
+            ("\"\\u12\"", None),
         ];
         for (text, want) in cases {
             assert_eq!(string(text).as_deref(), want, "{text}");

@@ -129,7 +129,8 @@ mod tests {
             (None, None), (Some(""), None), (Some("0"), Some(0)), (Some("12"), Some(12)), (Some("007"), Some(7)),
             (Some("999999999"), Some(999_999_999)), (Some("1000000000"), None), (Some("99999999999999999999"), None),
             (Some("-1"), None), (Some("+1"), None), (Some(" 1"), None), (Some("1 "), None), (Some("1.0"), None),
-            (Some("0x1"), None), (Some("1e3"), None), (Some("alert(1)"), None), (Some("0]("), None), (Some("\u{661}"), None),
+            (Some("0x1"), None), (Some("1e3"), None), (Some("alert(1)"), None), (Some("0]("), None),
+            (Some("\u{661}"), None),
         ];
         for (value, want) in cases {
             assert_eq!(jsonp_index(value), want, "{value:?}");

@@ -546,13 +546,16 @@ mod tests {
         let ack = |endpoint, id, data| written(|out| push_ack(out, endpoint, id, data));
         #[rustfmt::skip]
         let cases = [
-            (written(|out| push_disconnect(out, "")), "0::"), (written(|out| push_disconnect(out, "/chat")), "0::/chat"),
+            (written(|out| push_disconnect(out, "")), "0::"),
+            (written(|out| push_disconnect(out, "/chat")), "0::/chat"),
             (written(|out| push_connect(out, "")), "1::"), (written(|out| push_connect(out, "/chat")), "1::/chat"),
-            (written(|out| out.extend_from_slice(HEARTBEAT)), "2::"), (written(|out| out.extend_from_slice(NOOP)), "8::"),
+            (written(|out| out.extend_from_slice(HEARTBEAT)), "2::"),
+            (written(|out| out.extend_from_slice(NOOP)), "8::"),
             (message(Nothing, "", "hello"), "3:::hello"), (message(Nothing, "", ""), "3:::"),
             (message(Auto(1), "", "ack me"), "3:1::ack me"), (message(Data(2), "/chat", "a:\n"), "3:2+:/chat:a:\n"),
             (json(Nothing, "", r#"{"j":1}"#), r#"4:::{"j":1}"#), (json(Auto(u32::MAX), "/a", "1"), "4:4294967295:/a:1"),
-            (event(Nothing, "", "e1", "[]"), r#"5:::{"name":"e1"}"#), (event(Nothing, "", "e1", ""), r#"5:::{"name":"e1"}"#),
+            (event(Nothing, "", "e1", "[]"), r#"5:::{"name":"e1"}"#),
+            (event(Nothing, "", "e1", ""), r#"5:::{"name":"e1"}"#),
             (event(Data(1), "/chat", "add", "[1,2]"), r#"5:1+:/chat:{"name":"add","args":[1,2]}"#),
             (event(Auto(3), "", "\"\\\n\u{1}é\u{1f600}/<", "[null]"), "5:3::{\"name\":\"\\\"\\\\\\n\\u0001é\u{1f600}/<\",\"args\":[null]}"),
             (ack("", 1, None), "6:::1"), (ack("/chat", 1, Some("[3]")), "6::/chat:1+[3]"),
