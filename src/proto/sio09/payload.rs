@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(payload.is_empty(), packets.is_empty());
         payload.take_into(&mut out);
         assert_eq!(out.len(), 1 + len);
-        assert!(payload.is_empty() && payload.len() == 0);
+        assert!(payload.is_empty());
         payload.push("2::");
         payload.take_into(&mut out);
         String::from_utf8(out).unwrap()[1..]
