@@ -182,8 +182,8 @@ fn split_endpoint(rest: &str) -> (&str, &str) {
     }
 }
 
-/// The endpoint of a connect packet, and its query: `/chat?a=b`, or `/chat:?a=b` as the reference
-/// server reads it.
+/// The endpoint of a connect packet, and its query: of `/chat?a=b`, and of `/chat:?a=b`, where it is
+/// the data.
 fn split_query(rest: &str) -> (&str, &str) {
     match memchr::memchr2(b':', b'?', rest.as_bytes()) {
         None => (rest, ""),

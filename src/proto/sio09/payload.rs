@@ -170,6 +170,7 @@ mod tests {
         payload.take_into(&mut out);
         assert_eq!(out.len(), 1 + len);
         assert!(payload.is_empty());
+        assert_eq!(payload.len(), 0);
         payload.push("2::");
         payload.take_into(&mut out);
         String::from_utf8(out).unwrap()[1..]
