@@ -4,6 +4,7 @@
 //! time: nothing that a callback sends, closes or joins makes another callback run inside it. What
 //! follows from a callback (`on_close` of whatever it closed) runs right after it.
 
+use crate::events::{EventArgs, Events};
 use crate::proto::http::response::push_field;
 use crate::proto::ws::close::{cut_reason, valid_code};
 use crate::proto::ws::handshake::is_own_field;
@@ -43,6 +44,13 @@ pub trait Connection: Sized + 'static {
     /// What all connections of a server share. `()` when there is nothing to share.
     type State: 'static;
 
+    /// Names the events of this class and what handles them; see [`Events`]. Called once for each
+    /// router.
+    #[doc(alias = "event")]
+    fn events(on: &mut Events<Self>) {
+        let _ = on;
+    }
+
     /// The client is there: its handshake has been checked, and is answered when this returns. What
     /// is sent here follows that answer. No message is delivered before.
     ///
@@ -70,8 +78,8 @@ pub trait Connection: Sized + 'static {
         let _ = (cx, message);
     }
 
-    /// A named event came, from a client of a family that has events (Socket.IO). Unless it is
-    /// handled, it is logged. Plain WebSocket has no events.
+    /// An event came that is not in the table of [`events`](Self::events), from a client of a family
+    /// that has events (Socket.IO). Unless it is handled, it is logged.
     fn on_event(&mut self, cx: &mut Cx<'_, Self>, event: Event<'_>) {
         log::debug!("{}: event {:?} is not handled", cx.id(), event.name);
     }
@@ -176,13 +184,13 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A named event: a name and the JSON text of its arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A named event and its arguments.
+#[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
     /// Its name.
     pub name: &'a str,
-    /// The JSON array of its arguments, as it came.
-    pub args: &'a str,
+    /// What came with it.
+    pub args: &'a EventArgs<'a>,
 }
 
 /// What became of a message that was sent. Nothing waits: this is the answer at once.

@@ -61,6 +61,7 @@ pub mod config;
 pub(crate) mod conn;
 mod connection;
 mod error;
+mod events;
 pub mod hub;
 pub mod manual;
 pub mod net;
@@ -79,6 +80,9 @@ pub use connection::{
     Message, RawJson, Reject, Sent, Transport,
 };
 pub use error::Error;
+pub use events::{
+    Ack, AckError, EventArgs, Events, FromArgs, IntoArgs, IntoReply, Named, Pending, WrongArgs,
+};
 /// What sources are made of: [`IoLoop::add_handler`] and [`ServerLoop::add_handler`] take those of this
 /// version.
 pub use mio;

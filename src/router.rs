@@ -4,6 +4,7 @@
 use crate::config::{SockJsSettings, WebSocketLimits};
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::events::Events;
 use crate::proto::http::origin::{OriginPolicy, Origins};
 use crate::proto::http::pattern::{Pattern, PatternError};
 use crate::proto::sockjs::Profile;
@@ -12,6 +13,7 @@ use crate::server::files::Files;
 use crate::server::object::Object;
 use crate::server::request::Request;
 use crate::server::response::Reply;
+use std::any::Any;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,6 +46,8 @@ pub(crate) struct Inner<S: 'static> {
     pub(crate) name: &'static str,
     pub(crate) make: Make<S>,
     pub(crate) keep_request: bool,
+    /// The class's `Events`.
+    pub(crate) events: Rc<dyn Any>,
     /// The routers of its channels.
     pub(crate) inside: Vec<Rc<Inner<S>>>,
 }
@@ -73,6 +77,7 @@ impl<C: Connection> Router<C> {
             name: std::any::type_name::<C>(),
             make: Box::new(move |req| Box::new(make(req))),
             keep_request: false,
+            events: Rc::new(Events::<C>::of_class()),
             inside: Vec::new(),
         })
     }

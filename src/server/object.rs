@@ -3,17 +3,28 @@
 use super::cx::{Cx, Io};
 use super::engine::Shared;
 use super::request::Request;
-use crate::connection::{CloseReason, Connection, ConnectionId, Message, Reject};
+use crate::connection::{CloseReason, Connection, ConnectionId, Event, Message, Reject};
+use crate::events::{Answer, Events, WrongArgs};
 use std::any::Any;
 
 /// A [`Connection`] whose type only its router knows. `S` is the server's shared state.
 pub(crate) trait Object<S: 'static>: Any {
     fn open(&mut self, at: At<'_, S>, req: &Request<'_>) -> Result<(), Reject>;
     fn message(&mut self, at: At<'_, S>, message: Message<'_>);
+    fn event(&mut self, at: At<'_, S>, events: &dyn Any, event: Event<'_>) -> Handled;
     fn pong(&mut self, at: At<'_, S>, data: &[u8]);
     fn writable(&mut self, at: At<'_, S>);
     fn closed(&mut self, at: At<'_, S>, why: CloseReason);
     fn as_any(&mut self) -> &mut dyn Any;
+}
+
+/// What became of an event.
+pub(crate) enum Handled {
+    /// Its handler ran.
+    Answered(Answer),
+    /// Nobody has named it; `on_event` ran.
+    Unknown,
+    Wrong(WrongArgs),
 }
 
 /// Where a callback runs: what it can reach, and as whom.
@@ -39,6 +50,26 @@ impl<C: Connection> Object<C::State> for C {
 
     fn message(&mut self, at: At<'_, C::State>, message: Message<'_>) {
         self.on_message(&mut at.cx(), message);
+    }
+
+    fn event(&mut self, at: At<'_, C::State>, events: &dyn Any, event: Event<'_>) -> Handled {
+        let cx = &mut at.cx();
+        // The table is that of the router the object was made by, so the type is right.
+        let events = events.downcast_ref::<Events<C>>();
+        match events.and_then(|events| events.call(self, cx, event.name, event.args)) {
+            Some(Ok(answer)) => return Handled::Answered(answer),
+            Some(Err(wrong)) => return Handled::Wrong(wrong),
+            None => {}
+        }
+        // An event of that name with one argument is what others call a message.
+        if let ("message", 1) = (event.name, event.args.len()) {
+            if let Ok(text) = event.args.get::<String>(0) {
+                self.on_message(cx, Message::from(&*text));
+                return Handled::Answered(Answer::Now(None));
+            }
+        }
+        self.on_event(cx, event);
+        Handled::Unknown
     }
 
     fn pong(&mut self, at: At<'_, C::State>, data: &[u8]) {

@@ -1,0 +1,386 @@
+//! Named events with arguments, as Socket.IO has them: the table of handlers, what arguments are made
+//! of, and acknowledgements.
+
+use crate::connection::{Connection, ConnectionId, Json};
+use crate::server::cx::Cx;
+use serde_core::Serialize;
+use serde_core::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::fmt;
+
+/// A class's table of events: names, and the functions that handle them. Made once for each router,
+/// from [`Connection::events`].
+///
+/// ```
+/// use dustdevil::{Connection, Cx, Events};
+///
+/// #[derive(Default)]
+/// struct Calculator;
+///
+/// impl Connection for Calculator {
+///     type State = ();
+///     fn events(on: &mut Events<Self>) {
+///         on.on("add", Self::add);
+///     }
+/// }
+///
+/// impl Calculator {
+///     /// What it returns is the acknowledgement, if the client wants one.
+///     fn add(&mut self, _: &mut Cx<Self>, (a, b): (f64, f64)) -> f64 {
+///         a + b
+///     }
+/// }
+/// ```
+pub struct Events<C: Connection> {
+    handlers: HashMap<&'static str, Handler<C>>,
+}
+
+type Handler<C> =
+    Box<dyn Fn(&mut C, &mut Cx<'_, C>, &EventArgs<'_>) -> Result<Answer, WrongArgs>>;
+
+impl<C: Connection> Events<C> {
+    pub(crate) fn of_class() -> Self {
+        let mut events = Self {
+            handlers: HashMap::new(),
+        };
+        C::events(&mut events);
+        events
+    }
+
+    /// Names the function that handles an event. It takes the connection, a [`Cx`] and the arguments: a
+    /// tuple of up to eight types that can be deserialized, [`Named`], a `Vec<Value>` of all, or `()`.
+    /// More arguments than it takes are dropped; fewer, or others, close this connection
+    /// ([`Cause::Error`](crate::Cause::Error)).
+    ///
+    /// What it returns is the acknowledgement, if the client wants one: nothing, a value, a tuple of
+    /// several, or [`Pending`]. For one name the last function counts.
+    #[doc(alias = "event")]
+    pub fn on<A: FromArgs, R: IntoReply>(
+        &mut self,
+        name: &'static str,
+        f: impl Fn(&mut C, &mut Cx<'_, C>, A) -> R + 'static,
+    ) -> &mut Self {
+        let handler: Handler<C> =
+            Box::new(move |me, cx, args| Ok(f(me, cx, A::from_args(args)?).into_reply().0));
+        self.handlers.insert(name, handler);
+        self
+    }
+
+    /// Calls the handler of that name. `None`: there is none.
+    pub(crate) fn call(
+        &self,
+        me: &mut C,
+        cx: &mut Cx<'_, C>,
+        name: &str,
+        args: &EventArgs<'_>,
+    ) -> Option<Result<Answer, WrongArgs>> {
+        Some(self.handlers.get(name)?(me, cx, args))
+    }
+}
+
+// ---- arguments that come ------------------------------------------------------------------------
+
+/// The arguments of an event: JSON texts, one for each.
+#[derive(Clone, Debug)]
+pub struct EventArgs<'a> {
+    members: Vec<&'a str>,
+}
+
+impl<'a> EventArgs<'a> {
+    pub(crate) fn new(members: Vec<&'a str>) -> Self {
+        Self { members }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The JSON text of one of them.
+    pub fn raw(&self, at: usize) -> Option<&'a str> {
+        self.members.get(at).copied()
+    }
+
+    /// Reads one of them.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongArgs`]: there is none at that place, or it is something else.
+    pub fn get<T: DeserializeOwned>(&self, at: usize) -> Result<T, WrongArgs> {
+        let text = self.raw(at).ok_or_else(|| WrongArgs {
+            why: format!("argument {} is missing", at + 1),
+        })?;
+        serde_json::from_str(text).map_err(|error| WrongArgs {
+            why: format!("argument {}: {error}", at + 1),
+        })
+    }
+}
+
+/// Arguments that are too few, or of other types than the handler takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongArgs {
+    why: String,
+}
+
+impl fmt::Display for WrongArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for WrongArgs {}
+
+/// What the arguments of an event can be read as: `()`, a tuple of up to eight, [`Named`], or all as
+/// they are in a `Vec<Value>`.
+#[diagnostic::on_unimplemented(
+    message = "arguments of an event cannot be read as `{Self}`",
+    note = "take a tuple, even for one argument: `(text,): (String,)`; or `Named<T>`, `Vec<Value>`, `()`"
+)]
+pub trait FromArgs: Sized {
+    /// Reads the arguments; more than are wanted are no error.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongArgs`].
+    fn from_args(args: &EventArgs<'_>) -> Result<Self, WrongArgs>;
+}
+
+impl FromArgs for () {
+    fn from_args(_: &EventArgs<'_>) -> Result<Self, WrongArgs> {
+        Ok(())
+    }
+}
+
+impl FromArgs for Vec<Value> {
+    fn from_args(args: &EventArgs<'_>) -> Result<Self, WrongArgs> {
+        (0..args.len()).map(|at| args.get(at)).collect()
+    }
+}
+
+/// Arguments by name: one object, whose fields are those of `T`; the keyword arguments of TornadIO2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named<T>(pub T);
+
+impl<T: DeserializeOwned> FromArgs for Named<T> {
+    fn from_args(args: &EventArgs<'_>) -> Result<Self, WrongArgs> {
+        args.get(0).map(Self)
+    }
+}
+
+macro_rules! tuples {
+    ($($name:ident $at:tt),+) => {
+        impl<$($name: DeserializeOwned),+> FromArgs for ($($name,)+) {
+            fn from_args(args: &EventArgs<'_>) -> Result<Self, WrongArgs> {
+                Ok(($(args.get::<$name>($at)?,)+))
+            }
+        }
+
+        impl<$($name: Serialize),+> IntoArgs for ($($name,)+) {
+            fn write(&self, out: &mut Vec<u8>) {
+                $(write_arg(out, &self.$at);)+
+            }
+        }
+    };
+}
+tuples!(A 0);
+tuples!(A 0, B 1);
+tuples!(A 0, B 1, C 2);
+tuples!(A 0, B 1, C 2, D 3);
+tuples!(A 0, B 1, C 2, D 3, E 4);
+tuples!(A 0, B 1, C 2, D 3, E 4, F 5);
+tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+
+// ---- arguments that go --------------------------------------------------------------------------
+
+/// What the arguments of an event, or of an acknowledgement, can be made of: `()`, a tuple of up to
+/// eight values, or one plain value (text, a number, a `bool`, [`Value`], [`Json`]).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not clear as the arguments of an event",
+    note = "a tuple says how many there are: `(list,)` is one argument; `Json(value)` is one, too"
+)]
+pub trait IntoArgs {
+    /// Appends each argument as JSON, with commas between. A value that cannot be written is `null`
+    /// and is logged.
+    fn write(&self, out: &mut Vec<u8>);
+}
+
+fn write_arg(out: &mut Vec<u8>, value: &impl Serialize) {
+    if out.last().is_some_and(|last| *last != b'[') {
+        out.push(b',');
+    }
+    let before = out.len();
+    if let Err(error) = serde_json::to_writer(&mut *out, value) {
+        log::error!("an argument cannot be written as JSON: {error}");
+        out.truncate(before);
+        out.extend_from_slice(b"null");
+    }
+}
+
+impl IntoArgs for () {
+    fn write(&self, _: &mut Vec<u8>) {}
+}
+
+impl<T: Serialize> IntoArgs for Json<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_arg(out, &self.0);
+    }
+}
+
+macro_rules! plain_args {
+    ($($t:ty),*) => { $(impl IntoArgs for $t {
+        fn write(&self, out: &mut Vec<u8>) {
+            write_arg(out, self);
+        }
+    })* };
+}
+plain_args!(
+    &str, String, &String, bool, u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, f32, f64, Value
+);
+
+/// The JSON array of some arguments.
+pub(crate) fn array(args: &impl IntoArgs) -> String {
+    let mut out = vec![b'['];
+    args.write(&mut out);
+    out.push(b']');
+    // `serde_json` writes UTF-8.
+    String::from_utf8(out).unwrap_or_else(|_| "[]".to_owned())
+}
+
+// ---- acknowledgements ---------------------------------------------------------------------------
+
+/// What an event was answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Nothing, or these: a JSON array.
+    Now(Option<String>),
+    /// It comes later.
+    Later,
+}
+
+/// What a handler can return: `()`, whatever [`IntoArgs`] takes, an `Option` of it, or [`Pending`].
+pub trait IntoReply {
+    #[doc(hidden)]
+    fn into_reply(self) -> Reply;
+}
+
+/// An answer to an event, as [`IntoReply`] makes it.
+#[doc(hidden)]
+pub struct Reply(pub(crate) Answer);
+
+impl<T: IntoArgs> IntoReply for T {
+    fn into_reply(self) -> Reply {
+        let text = array(&self);
+        Reply(Answer::Now((text != "[]").then_some(text)))
+    }
+}
+
+impl<T: IntoArgs> IntoReply for Option<T> {
+    fn into_reply(self) -> Reply {
+        self.map_or(Reply(Answer::Now(None)), IntoReply::into_reply)
+    }
+}
+
+/// Returned by a handler whose acknowledgement comes later, with [`Io::reply`](crate::Io::reply).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending;
+
+impl IntoReply for Pending {
+    fn into_reply(self) -> Reply {
+        Reply(Answer::Later)
+    }
+}
+
+/// The right to acknowledge an event, once; see [`Io::ack`](crate::Io::ack). It may go to another thread.
+#[must_use = "the client waits for it"]
+#[derive(Debug)]
+pub struct Ack {
+    pub(crate) connection: ConnectionId,
+    /// The client's number for it; `None`: it does not want one.
+    pub(crate) id: Option<u32>,
+}
+
+/// Why no acknowledgement came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AckError {
+    /// It took longer than `ack_timeout`.
+    Timeout,
+    /// The connection was closed.
+    Closed,
+}
+
+impl fmt::Display for AckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "no acknowledgement came in time",
+            Self::Closed => "the connection was closed before the acknowledgement came",
+        })
+    }
+}
+
+impl std::error::Error for AckError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args<'a>(members: &[&'a str]) -> EventArgs<'a> {
+        EventArgs::new(members.to_vec())
+    }
+
+    #[test]
+    fn arguments_by_position_and_by_name() {
+        let two = args(&["1", "\"b\"", "null"]);
+        assert_eq!(FromArgs::from_args(&two), Ok((1_u8, "b".to_owned())));
+        assert_eq!(<()>::from_args(&two), Ok(()));
+        let all = vec![Value::from(1), Value::from("b"), Value::Null];
+        assert_eq!(Vec::from_args(&two), Ok(all));
+        let object = args(&[r#"{"a":1,"b":2}"#]);
+        let named: Named<HashMap<String, u8>> = FromArgs::from_args(&object).unwrap();
+        assert_eq!(named.0["b"], 2);
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit() {
+        let few = <(u8, u8)>::from_args(&args(&["1"])).unwrap_err();
+        assert_eq!(few.to_string(), "argument 2 is missing");
+        let other = <(u8,)>::from_args(&args(&["300"])).unwrap_err();
+        assert!(other.to_string().starts_with("argument 1: "), "{other}");
+    }
+
+    #[test]
+    fn arguments_written() {
+        for (text, want) in [
+            (array(&()), "[]"),
+            (array(&"a\"b"), r#"["a\"b"]"#),
+            (array(&7), "[7]"),
+            (array(&(1, "x", vec![2, 3])), r#"[1,"x",[2,3]]"#),
+            (array(&Json([1, 2])), "[[1,2]]"),
+            (array(&(f64::NAN, 1)), "[null,1]"),
+        ] {
+            assert_eq!(text, want);
+        }
+    }
+
+    #[test]
+    fn what_handlers_return() {
+        let now = |text: &str| Answer::Now(Some(text.to_owned()));
+        assert_eq!(().into_reply().0, Answer::Now(None));
+        assert_eq!((1, 2).into_reply().0, now("[1,2]"));
+        assert_eq!(vec_of_two().into_reply().0, now("[[1,2]]"));
+        assert_eq!(None::<u8>.into_reply().0, Answer::Now(None));
+        assert_eq!(Some("a").into_reply().0, now(r#"["a"]"#));
+        assert_eq!(Pending.into_reply().0, Answer::Later);
+    }
+
+    fn vec_of_two() -> (Vec<u8>,) {
+        (vec![1, 2],)
+    }
+}
