@@ -36,8 +36,7 @@ pub struct Events<C: Connection> {
     handlers: HashMap<&'static str, Handler<C>>,
 }
 
-type Handler<C> =
-    Box<dyn Fn(&mut C, &mut Cx<'_, C>, &EventArgs<'_>) -> Result<Answer, WrongArgs>>;
+type Handler<C> = Box<dyn Fn(&mut C, &mut Cx<'_, C>, &EventArgs<'_>) -> Result<Answer, WrongArgs>>;
 
 impl<C: Connection> Events<C> {
     pub(crate) fn of_class() -> Self {
@@ -241,7 +240,8 @@ macro_rules! plain_args {
     })* };
 }
 plain_args!(
-    &str, String, &String, bool, u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, f32, f64, Value
+    &str, String, &String, bool, u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, f32, f64,
+    Value
 );
 
 /// The JSON array of some arguments.

@@ -19,6 +19,8 @@
 //! which is as long as its conn and needs none of this.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod socketio;
+
 use crate::proto::sockjs::Profile;
 use crate::proto::sockjs::frame;
 use crate::proto::sockjs::wrapping::Wrapping;
