@@ -374,12 +374,70 @@ settings! {
     }
 }
 
+settings! {
+    /// Limits, times and switches of a Socket.IO mount. TornadIO2's names are kept.
+    #[doc(alias = "DEFAULT_SETTINGS")]
+    pub struct SocketIoSettings {
+        /// Expiry is rounded up to multiples of this, so that many sessions end at one moment: one that
+        /// nobody comes back to lives for `session_expiry` and up to this much longer. Zero: exactly as
+        /// long. Default: 15 s.
+        session_check_interval: Duration = secs(15), Duration::ZERO..=DAY;
+        /// How long a session without a receiver lives: before its first one, between two polls, and when
+        /// a WebSocket or stream was lost. Default: 30 s.
+        session_expiry: Duration = secs(30), TICK..=DAY;
+        /// Between two heartbeats of ours. Zero: there are none. Default: 12 s.
+        heartbeat_interval: Duration = secs(12), Duration::ZERO..=DAY;
+        /// At so many heartbeats without a sign of life the session is closed. Any packet is one.
+        /// Default: 3.
+        heartbeats_missed_max: u32 = 3, 1..=1000;
+        /// How long a poll is held. Default: 20 s.
+        xhr_polling_timeout: Duration = secs(20), TICK..=DAY;
+        /// What the network may take: announced are `heartbeat_interval` and `xhr_polling_timeout`, each
+        /// with this added. Also the time for the answer of `websocket_check`. Default: 5 s.
+        client_timeout: Duration = secs(5), TICK..=DAY;
+        /// Sends a heartbeat on a new WebSocket, and makes use of it when a packet comes back: for clients
+        /// behind proxies that let the handshake pass, but no frames. Default: false.
+        websocket_check: bool = false, false..=true;
+        /// Whether there are heartbeats from the handshake on and while the client polls, not on streams
+        /// only. Default: true.
+        global_heartbeats: bool = true, false..=true;
+        /// Later requests of a session have to come from the address of the handshake; else 401.
+        /// Default: false.
+        verify_remote_ip: bool = false, false..=true;
+        /// Bytes of the body of a POST. Over it: 413. Default: 1 MiB.
+        body_bytes_max: usize = MIB, 1..=1024 * MIB;
+        /// Packets in the body of a POST. Over it: 400. Default: 10 000.
+        packets_max: usize = 10_000, 1..=1 << 24;
+        /// Sessions at a time. Over it: 503. Default: 65 536.
+        sessions_max: usize = 65_536, 1..=1 << 24;
+        /// Sessions at a time from one address. Over it: 503. Zero: no limit. Default: 0.
+        sessions_per_ip_max: u32 = 0, 0..=1 << 24;
+        /// Endpoints that a session is connected to. Over it the next one is refused. Default: 64.
+        endpoints_max: usize = 64, 0..=1 << 16;
+        /// Bytes of an endpoint's name. Over it the packet is dropped. Default: 255.
+        endpoint_bytes_max: usize = 255, 1..=1 << 16;
+        /// Acknowledgements that a connection waits for. Over it nothing is sent. Default: 64.
+        acks_max: usize = 64, 1..=1 << 20;
+        /// How long an acknowledgement is waited for. Default: 60 s.
+        ack_timeout: Duration = secs(60), TICK..=DAY;
+        /// Broken packets of a session, which are dropped; the next one closes it. Default: 64.
+        broken_packets_max: u32 = 64, 0..=u32::MAX;
+        /// A poll of a session that is not known gets 401, as TornadIO2 did it, not the packet that asks
+        /// the client to shake hands again. Default: false.
+        unknown_session_401: bool = false, false..=true;
+        /// An endpoint that there is not is refused, and the client's `connect_failed` fires; else nothing
+        /// is said. Default: false.
+        refuse_unknown_endpoints: bool = false, false..=true;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn defaults_are_in_range() {
+        assert_eq!(SocketIoSettings::default().check(), Ok(()));
         assert_eq!(Settings::default().check(), Ok(()));
         assert_eq!(SockJsSettings::default().check(), Ok(()));
         assert_eq!(WebSocketLimits::default().check(), Ok(()));

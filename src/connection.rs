@@ -144,18 +144,37 @@ impl fmt::Display for ConnectionId {
 pub struct Message<'a> {
     pub(crate) kind: Kind,
     pub(crate) bytes: &'a [u8],
+    /// Its text is a value, where that makes a difference.
+    pub(crate) json: bool,
 }
 
 impl<'a> From<&'a str> for Message<'a> {
     fn from(text: &'a str) -> Self {
-        Self {
-            kind: Kind::Text,
-            bytes: text.as_bytes(),
-        }
+        Self::new(Kind::Text, text.as_bytes())
     }
 }
 
 impl<'a> Message<'a> {
+    pub(crate) fn new(kind: Kind, bytes: &'a [u8]) -> Self {
+        let json = false;
+        Self { kind, bytes, json }
+    }
+
+    /// A value, as JSON.
+    pub(crate) fn of_json(bytes: &'a [u8]) -> Self {
+        Self {
+            kind: Kind::Text,
+            bytes,
+            json: true,
+        }
+    }
+
+    /// Whether it came as a JSON message of Socket.IO, or is sent as one: [`Json`], [`RawJson`] and JSON
+    /// values are. The other families have no such kind; there it is text.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Text or binary.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -206,9 +225,11 @@ pub enum Sent {
     /// There is nobody to send it to: the connection is closed, or this message has closed it
     /// because `write_max_bytes` or more were waiting.
     Gone,
-    /// What the client speaks has no form for it, as SockJS has none for binary messages. It is counted, and
-    /// nothing else happens.
+    /// What the client speaks has no form for it, as SockJS has none for binary messages and for events. It is
+    /// counted, and nothing else happens.
     Unsupported,
+    /// It was not sent: as many acknowledgements as `acks_max` allows (default: 64) are awaited already.
+    Refused,
 }
 
 /// What a client speaks.
@@ -219,14 +240,20 @@ pub enum Dialect {
     WebSocket,
     /// SockJS 0.3.
     SockJs,
+    /// Socket.IO 0.7 to 0.9.
+    SocketIo09,
 }
 
 /// By which way a client is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Transport {
+    /// None yet: a session of Socket.IO, between its handshake and its first transport.
+    None,
     /// A WebSocket.
     WebSocket,
+    /// A WebSocket that a Flash film has opened.
+    FlashSocket,
     /// The raw WebSocket of a SockJS mount, without its framing.
     RawWebSocket,
     /// A streamed answer to an XMLHttpRequest.
@@ -239,30 +266,42 @@ pub enum Transport {
     HtmlFile,
     /// Polling by scripts.
     Jsonp,
+    /// Polling by XMLHttpRequest, of Socket.IO.
+    XhrPolling,
+    /// Polling by scripts, of Socket.IO.
+    JsonpPolling,
 }
 
 impl Transport {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
+        Self::None,
         Self::WebSocket,
+        Self::FlashSocket,
         Self::RawWebSocket,
         Self::XhrStreaming,
         Self::Xhr,
         Self::EventSource,
         Self::HtmlFile,
         Self::Jsonp,
+        Self::XhrPolling,
+        Self::JsonpPolling,
     ];
 
-    /// Its name on the wire.
+    /// Its name on the wire; of [`None`](Self::None) an empty text.
     pub fn name(self) -> &'static str {
         match self {
+            Self::None => "",
             Self::WebSocket => "websocket",
+            Self::FlashSocket => "flashsocket",
             Self::RawWebSocket => "rawwebsocket",
             Self::XhrStreaming => "xhr_streaming",
             Self::Xhr => "xhr",
             Self::EventSource => "eventsource",
             Self::HtmlFile => "htmlfile",
             Self::Jsonp => "jsonp",
+            Self::XhrPolling => "xhr-polling",
+            Self::JsonpPolling => "jsonp-polling",
         }
     }
 }
@@ -270,13 +309,17 @@ impl Transport {
 impl TransportCounts {
     fn of(&mut self, transport: Transport) -> &mut u64 {
         match transport {
+            Transport::None => &mut self.none,
             Transport::WebSocket => &mut self.websocket,
+            Transport::FlashSocket => &mut self.flashsocket,
             Transport::RawWebSocket => &mut self.rawwebsocket,
             Transport::XhrStreaming => &mut self.xhr_streaming,
             Transport::Xhr => &mut self.xhr,
             Transport::EventSource => &mut self.eventsource,
             Transport::HtmlFile => &mut self.htmlfile,
             Transport::Jsonp => &mut self.jsonp,
+            Transport::XhrPolling => &mut self.xhr_polling,
+            Transport::JsonpPolling => &mut self.jsonp_polling,
         }
     }
 
@@ -325,7 +368,8 @@ pub enum Cause {
     /// The client did not take its messages: `write_max_bytes` waited for it (1013), or the buffers of
     /// all together were full (1006).
     Overflow,
-    /// A callback of this connection panicked: 1011.
+    /// A callback of this connection panicked, or the arguments of an event were not those that its handler
+    /// takes: 1011.
     Error,
     /// The server shuts down: 1001, or 1006 at the deadline of `drain`.
     Shutdown,
@@ -333,14 +377,15 @@ pub enum Cause {
 
 /// Refuses a client in `on_open`.
 ///
-/// | made by | plain WebSocket | SockJS: open frame, then close frame with |
-/// | --- | --- | --- |
-/// | [`status`](Self::status) | that HTTP status instead of 101, with headers and body | 4000 and the status, the body if it is text |
-/// | `Reject::from("text")` | 403 with the text | 4403 and the text |
-/// | [`json`](Self::json) | 403 with the JSON text | 4403 and the JSON text |
-/// | [`close`](Self::close) | 101, then a close frame with code and reason, which a browser can see | code and reason |
+/// | made by | plain WebSocket | SockJS: open frame, then close frame with | Socket.IO 0.7 to 0.9, handshake |
+/// | --- | --- | --- | --- |
+/// | [`status`](Self::status) | that HTTP status instead of 101, with headers and body | 4000 and the status, the body if it is text | that status with the body, or with `handshake unauthorized` if there is none |
+/// | `Reject::from("text")` | 403 with the text | 4403 and the text | 403 with the text |
+/// | [`json`](Self::json) | 403 with the JSON text | 4403 and the JSON text | 403 with the JSON text |
+/// | [`close`](Self::close) | 101, then a close frame with code and reason, which a browser can see | code and reason | 403 with the reason |
 ///
-/// On SockJS a status would make the client try the next transport, and be refused on each.
+/// On SockJS a status would make the client try the next transport, and be refused on each. A handshake of
+/// Socket.IO that came as a script gets 200 and an `Error` with the text; an endpoint gets `7::NAME:2`.
 #[doc(alias = "HTTPError")]
 #[doc(alias = "send_error")]
 #[derive(Clone, Debug)]
@@ -463,6 +508,7 @@ pub enum Keep {
 pub struct Json<T>(pub T);
 
 /// A text message whose JSON exists already. It is sent as it is, not checked.
+#[doc(alias = "force_json")]
 #[derive(Clone, Copy, Debug)]
 pub struct RawJson<'a>(pub &'a str);
 
@@ -486,7 +532,7 @@ pub trait IntoMessage {
 macro_rules! text_message {
     ($($t:ty),*) => { $(impl IntoMessage for $t {
         fn message<'a>(&'a self, _: &'a mut Vec<u8>) -> Message<'a> {
-            Message { kind: Kind::Text, bytes: self.as_bytes() }
+            Message::new(Kind::Text, self.as_bytes())
         }
     })* };
 }
@@ -495,7 +541,7 @@ text_message!(str, String, std::borrow::Cow<'_, str>);
 macro_rules! binary_message {
     ($($t:ty),*) => { $(impl IntoMessage for $t {
         fn message<'a>(&'a self, _: &'a mut Vec<u8>) -> Message<'a> {
-            Message { kind: Kind::Binary, bytes: self }
+            Message::new(Kind::Binary, self)
         }
     })* };
 }
@@ -503,10 +549,7 @@ binary_message!([u8], Vec<u8>, std::borrow::Cow<'_, [u8]>);
 
 impl<const N: usize> IntoMessage for [u8; N] {
     fn message<'a>(&'a self, _: &'a mut Vec<u8>) -> Message<'a> {
-        Message {
-            kind: Kind::Binary,
-            bytes: self,
-        }
+        Message::new(Kind::Binary, self)
     }
 }
 
@@ -531,10 +574,7 @@ impl IntoMessage for Message<'_> {
 
 impl IntoMessage for RawJson<'_> {
     fn message<'a>(&'a self, _: &'a mut Vec<u8>) -> Message<'a> {
-        Message {
-            kind: Kind::Text,
-            bytes: self.0.as_bytes(),
-        }
+        Message::of_json(self.0.as_bytes())
     }
 }
 
@@ -550,10 +590,7 @@ impl<T: serde_core::Serialize> IntoMessage for Json<T> {
             scratch.clear();
             scratch.extend_from_slice(b"null");
         }
-        Message {
-            kind: Kind::Text,
-            bytes: scratch,
-        }
+        Message::of_json(scratch)
     }
 }
 
@@ -567,10 +604,7 @@ impl IntoMessage for serde_json::Value {
             scratch.clear();
             scratch.extend_from_slice(b"null");
         }
-        Message {
-            kind: Kind::Text,
-            bytes: scratch,
-        }
+        Message::of_json(scratch)
     }
 }
 
@@ -589,7 +623,8 @@ mod tests {
     fn what_can_be_sent() {
         fn check(message: impl IntoMessage, kind: Kind, bytes: &[u8]) {
             let mut scratch = Vec::new();
-            assert_eq!(message.message(&mut scratch), Message { kind, bytes });
+            let made = message.message(&mut scratch);
+            assert_eq!((made.kind, made.bytes), (kind, bytes));
             assert_eq!(message.needs_scratch(), scratch.capacity() > 0);
         }
         let text = String::from("hi");

@@ -2,6 +2,7 @@
 //! of, and acknowledgements.
 
 use crate::connection::{Connection, ConnectionId, Json};
+use crate::proto::json;
 use crate::server::cx::Cx;
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
@@ -81,44 +82,59 @@ impl<C: Connection> Events<C> {
 // ---- arguments that come ------------------------------------------------------------------------
 
 /// The arguments of an event: JSON texts, one for each.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct EventArgs<'a> {
-    members: Vec<&'a str>,
+    array: &'a str,
 }
 
 impl<'a> EventArgs<'a> {
-    pub(crate) fn new(members: Vec<&'a str>) -> Self {
-        Self { members }
+    /// `array` is a JSON array that was checked.
+    pub(crate) fn new(array: &'a str) -> Self {
+        Self { array }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.members.len()
+        self.iter().count()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.iter().next().is_none()
+    }
+
+    /// The JSON text of each.
+    pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        json::elements(self.array)
     }
 
     /// The JSON text of one of them.
     pub fn raw(&self, at: usize) -> Option<&'a str> {
-        self.members.get(at).copied()
+        self.iter().nth(at)
     }
 
-    /// Reads one of them.
+    /// All of them: a JSON array.
+    pub fn as_json(&self) -> &'a str {
+        self.array
+    }
+
+    /// Reads one of them. Half a surrogate pair in a text becomes U+FFFD.
     ///
     /// # Errors
     ///
     /// [`WrongArgs`]: there is none at that place, or it is something else.
     pub fn get<T: DeserializeOwned>(&self, at: usize) -> Result<T, WrongArgs> {
-        let text = self.raw(at).ok_or_else(|| WrongArgs {
-            why: format!("argument {} is missing", at + 1),
-        })?;
-        serde_json::from_str(text).map_err(|error| WrongArgs {
-            why: format!("argument {}: {error}", at + 1),
-        })
+        read(self.raw(at), at)
     }
+}
+
+fn read<T: DeserializeOwned>(text: Option<&str>, at: usize) -> Result<T, WrongArgs> {
+    let text = text.ok_or_else(|| WrongArgs {
+        why: format!("argument {} is missing", at + 1),
+    })?;
+    serde_json::from_str(&json::without_lone_surrogates(text)).map_err(|error| WrongArgs {
+        why: format!("argument {}: {error}", at + 1),
+    })
 }
 
 /// Arguments that are too few, or of other types than the handler takes.
@@ -158,7 +174,8 @@ impl FromArgs for () {
 
 impl FromArgs for Vec<Value> {
     fn from_args(args: &EventArgs<'_>) -> Result<Self, WrongArgs> {
-        (0..args.len()).map(|at| args.get(at)).collect()
+        let texts = args.iter().enumerate();
+        texts.map(|(at, text)| read(Some(text), at)).collect()
     }
 }
 
@@ -176,7 +193,8 @@ macro_rules! tuples {
     ($($name:ident $at:tt),+) => {
         impl<$($name: DeserializeOwned),+> FromArgs for ($($name,)+) {
             fn from_args(args: &EventArgs<'_>) -> Result<Self, WrongArgs> {
-                Ok(($(args.get::<$name>($at)?,)+))
+                let mut texts = args.iter();
+                Ok(($(read::<$name>(texts.next(), $at)?,)+))
             }
         }
 
@@ -246,11 +264,17 @@ plain_args!(
 
 /// The JSON array of some arguments.
 pub(crate) fn array(args: &impl IntoArgs) -> String {
-    let mut out = vec![b'['];
-    args.write(&mut out);
-    out.push(b']');
+    let mut out = Vec::new();
+    push_array(&mut out, args);
     // `serde_json` writes UTF-8.
     String::from_utf8(out).unwrap_or_else(|_| "[]".to_owned())
+}
+
+/// Appends the JSON array of some arguments.
+pub(crate) fn push_array(out: &mut Vec<u8>, args: &impl IntoArgs) {
+    out.push(b'[');
+    args.write(out);
+    out.push(b']');
 }
 
 // ---- acknowledgements ---------------------------------------------------------------------------
@@ -331,27 +355,27 @@ impl std::error::Error for AckError {}
 mod tests {
     use super::*;
 
-    fn args<'a>(members: &[&'a str]) -> EventArgs<'a> {
-        EventArgs::new(members.to_vec())
+    fn args(array: &str) -> EventArgs<'_> {
+        EventArgs::new(array)
     }
 
     #[test]
     fn arguments_by_position_and_by_name() {
-        let two = args(&["1", "\"b\"", "null"]);
+        let two = args(r#"[1, "b", null]"#);
         assert_eq!(FromArgs::from_args(&two), Ok((1_u8, "b".to_owned())));
         assert_eq!(<()>::from_args(&two), Ok(()));
         let all = vec![Value::from(1), Value::from("b"), Value::Null];
         assert_eq!(Vec::from_args(&two), Ok(all));
-        let object = args(&[r#"{"a":1,"b":2}"#]);
+        let object = args(r#"[{"a":1,"b":2}]"#);
         let named: Named<HashMap<String, u8>> = FromArgs::from_args(&object).unwrap();
         assert_eq!(named.0["b"], 2);
     }
 
     #[test]
     fn arguments_that_do_not_fit() {
-        let few = <(u8, u8)>::from_args(&args(&["1"])).unwrap_err();
+        let few = <(u8, u8)>::from_args(&args("[1]")).unwrap_err();
         assert_eq!(few.to_string(), "argument 2 is missing");
-        let other = <(u8,)>::from_args(&args(&["300"])).unwrap_err();
+        let other = <(u8,)>::from_args(&args("[300]")).unwrap_err();
         assert!(other.to_string().starts_with("argument 1: "), "{other}");
     }
 

@@ -1,8 +1,8 @@
 //! What answers where: [`Router`] makes the connections of one class, [`Routes`] binds classes,
 //! handlers and files to paths.
 
-use crate::config::{SockJsSettings, WebSocketLimits};
-use crate::connection::Connection;
+use crate::config::{ConfigError, SockJsSettings, SocketIoSettings, WebSocketLimits};
+use crate::connection::{Connection, Transport};
 use crate::error::Error;
 use crate::events::Events;
 use crate::proto::http::origin::{OriginPolicy, Origins};
@@ -15,6 +15,7 @@ use crate::server::request::Request;
 use crate::server::response::Reply;
 use std::any::Any;
 use std::fmt;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,6 +51,37 @@ pub(crate) struct Inner<S: 'static> {
     pub(crate) events: Rc<dyn Any>,
     /// The routers of its channels.
     pub(crate) inside: Vec<Rc<Inner<S>>>,
+    /// Those of its endpoints, by name.
+    pub(crate) endpoints: Vec<(String, Rc<Inner<S>>)>,
+    /// Asked for an endpoint that the list does not have.
+    pub(crate) find_endpoint: Option<FindEndpoint<S>>,
+}
+
+type FindEndpoint<S> = Box<dyn Fn(&str, &Request<'_>) -> Option<AnyRouter<S>>>;
+
+/// A router whose class is left open: what [`Router::endpoint_fn`] answers with.
+pub struct AnyRouter<S: 'static>(pub(crate) Rc<Inner<S>>);
+
+impl<S: 'static> Clone for AnyRouter<S> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+}
+
+impl<S: 'static> Inner<S> {
+    /// Every router that it names, and itself.
+    pub(crate) fn with_all_inside(&self, f: &mut impl FnMut(&Self)) {
+        f(self);
+        let endpoints = self.endpoints.iter().map(|(_, inner)| inner);
+        for inner in self.inside.iter().chain(endpoints) {
+            inner.with_all_inside(f);
+        }
+    }
+
+    /// Whether connections that it makes keep their requests: their endpoints are shown them, too.
+    pub(crate) fn keeps_request(&self) -> bool {
+        self.keep_request || !self.endpoints.is_empty() || self.find_endpoint.is_some()
+    }
 }
 
 type Make<S> = Box<dyn Fn(&Request<'_>) -> Box<dyn Object<S>>>;
@@ -79,6 +111,8 @@ impl<C: Connection> Router<C> {
             keep_request: false,
             events: Rc::new(Events::<C>::of_class()),
             inside: Vec::new(),
+            endpoints: Vec::new(),
+            find_endpoint: None,
         })
     }
 
@@ -87,22 +121,68 @@ impl<C: Connection> Router<C> {
     /// Off by default. Say so before the router is mounted: later it has no effect.
     #[must_use]
     pub fn keep_request(self) -> Self {
-        match Rc::try_unwrap(self.inner) {
-            Ok(inner) => Self::from_inner(Inner {
-                keep_request: true,
-                ..inner
-            }),
-            // It is mounted already: the mounts made so far keep to what they were told.
-            Err(inner) => Self { inner, of: self.of },
+        self.change(|inner| inner.keep_request = true)
+    }
+
+    /// Names an endpoint of Socket.IO: a client that connects to it gets a connection of that router's
+    /// class, beside the one at the root and over the same session. For one name the first counts. Endpoints
+    /// of a router that is itself mounted as an endpoint are not looked at.
+    ///
+    /// Say so before the router is mounted: later it has no effect. The heads of handshake requests are kept
+    /// from then on, as with [`keep_request`](Self::keep_request).
+    ///
+    /// ```
+    /// use dustdevil::{Connection, Router};
+    ///
+    /// #[derive(Default)]
+    /// struct Chat;
+    /// impl Connection for Chat {
+    ///     type State = ();
+    /// }
+    /// #[derive(Default)]
+    /// struct Root;
+    /// impl Connection for Root {
+    ///     type State = ();
+    /// }
+    /// let router = Router::<Root>::new().endpoint("/chat", &Router::<Chat>::new());
+    /// ```
+    #[doc(alias = "__endpoints__")]
+    #[doc(alias = "of")]
+    #[must_use]
+    pub fn endpoint<E: Connection<State = C::State>>(self, name: &str, router: &Router<E>) -> Self {
+        let endpoint = (name.to_owned(), router.inner());
+        self.change(|inner| inner.endpoints.push(endpoint))
+    }
+
+    /// Finds endpoints that the table does not have: it is asked with the name, without its query, and
+    /// the request, and answers with a router ([`any`](Self::any)) or with nothing. As with
+    /// [`endpoint`](Self::endpoint), say so before mounting.
+    #[doc(alias = "get_endpoint")]
+    #[must_use]
+    pub fn endpoint_fn(
+        self,
+        find: impl Fn(&str, &Request<'_>) -> Option<AnyRouter<C::State>> + 'static,
+    ) -> Self {
+        self.change(|inner| inner.find_endpoint = Some(Box::new(find)))
+    }
+
+    /// This router, its class left open.
+    pub fn any(&self) -> AnyRouter<C::State> {
+        AnyRouter(self.inner())
+    }
+
+    /// What is mounted already keeps to what it was told.
+    fn change(mut self, f: impl FnOnce(&mut Inner<C::State>)) -> Self {
+        match Rc::get_mut(&mut self.inner) {
+            Some(inner) => f(inner),
+            None => log::error!("{}: changed after it was mounted", self.inner.name),
         }
+        self
     }
 
     /// Says which routers its connections make channels of.
     pub(crate) fn around(self, inside: Vec<Rc<Inner<C::State>>>) -> Self {
-        match Rc::try_unwrap(self.inner) {
-            Ok(inner) => Self::from_inner(Inner { inside, ..inner }),
-            Err(inner) => Self { inner, of: self.of },
-        }
+        self.change(|of| of.inside = inside)
     }
 
     pub(crate) fn inner(&self) -> Rc<Inner<C::State>> {
@@ -247,6 +327,91 @@ impl Default for SockJs {
     }
 }
 
+/// How Socket.IO is served at a mount.
+///
+/// ```
+/// use dustdevil::{SocketIo, SocketIoSettings};
+/// use std::time::Duration;
+///
+/// let mount = SocketIo {
+///     settings: SocketIoSettings {
+///         heartbeat_interval: Duration::from_secs(25),
+///         ..Default::default()
+///     },
+///     ..Default::default()
+/// };
+/// ```
+#[derive(Clone, Debug)]
+pub struct SocketIo {
+    /// Limits, times and switches. Default: those of [`SocketIoSettings`]. `bind` checks them.
+    pub settings: SocketIoSettings,
+    /// Limits and times of its WebSockets. Default: those of [`WebSocketLimits`] without pings, for the protocol
+    /// has heartbeats of its own. `bind` checks them.
+    pub websocket: WebSocketLimits,
+    /// Which pages may connect, over all transports; others get 403. Default: those of the same host, and
+    /// whatever is no browser. The origin of a script (jsonp) is that of its `Referer`; with neither it is
+    /// refused, unless any page may connect.
+    pub origins: OriginPolicy,
+    /// The transports that are served, in the order in which they are announced and clients try them. Default:
+    /// websocket, flashsocket, xhr-polling, jsonp-polling, htmlfile. `bind` refuses others.
+    pub enabled_protocols: Vec<Transport>,
+    /// What session ids begin with, so that a load balancer finds the server they belong to: up to 8 letters
+    /// and digits of ASCII, of the same number on all servers. Default: nothing.
+    pub node_id: String,
+    /// The browser's client, a file that is served as `socket.io.js` below the mount. Default: none, and 404.
+    pub client_file: Option<PathBuf>,
+}
+
+impl SocketIo {
+    /// What the handshake can announce.
+    pub(crate) const TRANSPORTS: [Transport; 5] = [
+        Transport::WebSocket,
+        Transport::FlashSocket,
+        Transport::XhrPolling,
+        Transport::JsonpPolling,
+        Transport::HtmlFile,
+    ];
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.settings.check()?;
+        let known = |transport| Self::TRANSPORTS.contains(transport);
+        if !self.enabled_protocols.iter().all(known) {
+            return Err(Error::Config(ConfigError {
+                field: "SocketIo::enabled_protocols",
+                value: format!("{:?}", self.enabled_protocols),
+                allowed: format!("some of {:?}", Self::TRANSPORTS),
+            }));
+        }
+        let is_good = self.node_id.bytes().all(|b| b.is_ascii_alphanumeric());
+        if !is_good || self.node_id.len() > NODE_ID_BYTES_MAX {
+            return Err(Error::Config(ConfigError {
+                field: "SocketIo::node_id",
+                value: self.node_id.clone(),
+                allowed: format!("up to {NODE_ID_BYTES_MAX} letters and digits of ASCII"),
+            }));
+        }
+        Ok(())
+    }
+}
+
+const NODE_ID_BYTES_MAX: usize = 8;
+
+impl Default for SocketIo {
+    fn default() -> Self {
+        Self {
+            settings: SocketIoSettings::default(),
+            websocket: WebSocketLimits {
+                ping_interval: std::time::Duration::ZERO,
+                ..WebSocketLimits::default()
+            },
+            origins: OriginPolicy::default(),
+            enabled_protocols: Self::TRANSPORTS.to_vec(),
+            node_id: String::new(),
+            client_file: None,
+        }
+    }
+}
+
 /// Answers a request: now, or later (see [`Reply`]).
 pub(crate) type Handler<S> = Rc<dyn Fn(&Request<'_>, &mut App<'_, S>, Reply<'_, S>)>;
 
@@ -342,6 +507,7 @@ pub struct Routes<S: 'static> {
     pub(crate) table: Vec<Entry<S>>,
     pub(crate) mounts: Vec<Mount<S>>,
     pub(crate) sockjs: Vec<SockJsMount<S>>,
+    pub(crate) socketio: Vec<SocketIoMount<S>>,
     pub(crate) error: Option<Error>,
 }
 
@@ -360,6 +526,8 @@ pub(crate) enum Endpoint<S: 'static> {
     Files(Files),
     /// Everything below a prefix; index among `sockjs`.
     SockJs(usize),
+    /// The same; index among `socketio`.
+    SocketIo(usize),
 }
 
 /// A router as the target of WebSockets.
@@ -378,6 +546,8 @@ pub(crate) enum Framing {
     RawSockJs,
     /// Frames of SockJS, with this long between two heartbeats.
     SockJs(std::time::Duration),
+    /// Packets of Socket.IO, for a session that is there already.
+    SocketIo,
 }
 
 /// A router served over SockJS.
@@ -389,12 +559,21 @@ pub(crate) struct SockJsMount<S: 'static> {
     pub(crate) raw: usize,
 }
 
+/// A router served over Socket.IO.
+pub(crate) struct SocketIoMount<S: 'static> {
+    pub(crate) router: Rc<Inner<S>>,
+    pub(crate) of: SocketIo,
+    /// Index among `mounts` of its WebSockets.
+    pub(crate) websocket: usize,
+}
+
 impl<S: 'static> Default for Routes<S> {
     fn default() -> Self {
         Self {
             table: Vec::new(),
             mounts: Vec::new(),
             sockjs: Vec::new(),
+            socketio: Vec::new(),
             error: None,
         }
     }
@@ -470,15 +649,47 @@ impl<S: 'static> Routes<S> {
             raw,
         });
         let mount = self.sockjs.len() - 1;
+        self.add_prefix(prefix, Endpoint::SockJs(mount));
+        self
+    }
+
+    /// Serves a class over Socket.IO 0.7 to 0.9, all transports, at and below a prefix, `/socket.io` as a
+    /// rule: clients ask there unless they are told otherwise. It answers everything there that routes
+    /// added before it do not. See the [manual](crate::manual::socketio09).
+    #[doc(alias = "TornadioRouter")]
+    #[doc(alias = "apply_routes")]
+    #[doc(alias = "namespace")]
+    #[must_use]
+    pub fn socketio<C: Connection<State = S>>(
+        mut self,
+        prefix: &str,
+        router: &Router<C>,
+        of: SocketIo,
+    ) -> Self {
+        let websocket = WebSocket {
+            limits: of.websocket.clone(),
+            origins: of.origins.clone(),
+            messages: Messages::Text,
+            ..WebSocket::default()
+        };
+        let websocket = self.mount(router, websocket, Framing::SocketIo);
+        self.socketio.push(SocketIoMount {
+            router: Rc::clone(&router.inner),
+            of,
+            websocket,
+        });
+        let mount = self.socketio.len() - 1;
+        self.add_prefix(prefix, Endpoint::SocketIo(mount));
+        self
+    }
+
+    /// Adds what answers everything at and below a prefix.
+    fn add_prefix(&mut self, prefix: &str, to: Endpoint<S>) {
         let before = self.table.len();
-        self.add(
-            if prefix.is_empty() { "/" } else { prefix },
-            Endpoint::SockJs(mount),
-        );
+        self.add(if prefix.is_empty() { "/" } else { prefix }, to);
         if let Some(entry) = self.table.get_mut(before) {
             entry.text.truncate(prefix.trim_end_matches('/').len());
         }
-        self
     }
 
     fn mount<C: Connection<State = S>>(
@@ -508,7 +719,12 @@ impl<S: 'static> Routes<S> {
     #[must_use]
     pub fn then(mut self, others: Self) -> Self {
         let (first, first_sockjs) = (self.mounts.len(), self.sockjs.len());
+        let first_socketio = self.socketio.len();
         self.mounts.extend(others.mounts);
+        for mut mount in others.socketio {
+            mount.websocket += first;
+            self.socketio.push(mount);
+        }
         for mut mount in others.sockjs {
             mount.websocket += first;
             mount.raw += first;
@@ -518,6 +734,7 @@ impl<S: 'static> Routes<S> {
             match &mut entry.to {
                 Endpoint::WebSocket(mount) => *mount += first,
                 Endpoint::SockJs(mount) => *mount += first_sockjs,
+                Endpoint::SocketIo(mount) => *mount += first_socketio,
                 Endpoint::Methods(_) | Endpoint::Files(_) => {}
             }
             match entry.to {

@@ -6,14 +6,23 @@
 #[non_exhaustive]
 pub struct Stats {
     /// Accepted TCP connections that are open now.
+    #[doc(alias = "active_connections")]
     pub conns_open: u64,
     /// WebSocket connections that are open now.
     pub websockets_open: u64,
     /// Application connections that are open now.
     #[doc(alias = "sessions_active")]
     pub connections_open: u64,
-    /// Sessions on polling and streaming transports that there are now.
+    /// Sessions that there are now: those of SockJS on polling and streaming transports, those of Socket.IO
+    /// on all.
+    #[doc(alias = "active_sessions")]
     pub sessions_open: u64,
+    /// The most of them that there were at a time.
+    #[doc(alias = "max_sessions")]
+    pub sessions_peak: u64,
+    /// The most accepted TCP connections that were open at a time.
+    #[doc(alias = "max_connections")]
+    pub conns_peak: u64,
     /// Application connections that are open now, by transport.
     pub transports: TransportCounts,
     /// Bytes that wait to be written now.
@@ -49,9 +58,9 @@ pub struct Stats {
     pub connections_opened: u64,
     /// Connections that `on_open` refused.
     pub rejected: u64,
-    /// Messages received for `on_message`.
+    /// Messages and events received.
     pub messages_in: u64,
-    /// Messages queued by `send`, one for each receiver.
+    /// Messages and events queued, one for each receiver.
     pub messages_out: u64,
     /// Messages that were not sent, because what the client speaks has no form for them.
     pub unsupported: u64,
@@ -61,7 +70,7 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Calls of `write` on connections.
     pub writes: u64,
-    /// Connections closed for a broken rule of the protocol, or for a limit.
+    /// Broken rules of a protocol, and limits: a connection was closed, or a packet of Socket.IO dropped.
     pub protocol_errors: u64,
     /// Connections closed because they did not take their messages.
     pub overflows: u64,
@@ -84,7 +93,8 @@ pub struct Stats {
 impl Stats {
     /// The counters of sockjs-tornado, by their names there: `sessions_active`, `connections_active`,
     /// `transp_NAME` for each transport, and `connections_ps`, `packets_sent_ps`, `packets_recv_ps`,
-    /// averages over the last 10 seconds.
+    /// averages over the last 10 seconds. And those that TornadIO2 has beside the last three:
+    /// `max_sessions`, `active_sessions`, `max_connections`, `active_connections`.
     pub fn dump(&self) -> Vec<(&'static str, f64)> {
         let of = &self.transports;
         vec![
@@ -100,6 +110,10 @@ impl Stats {
             ("connections_ps", self.connections_per_second),
             ("packets_sent_ps", self.messages_out_per_second),
             ("packets_recv_ps", self.messages_in_per_second),
+            ("max_sessions", self.sessions_peak as f64),
+            ("active_sessions", self.sessions_open as f64),
+            ("max_connections", self.conns_peak as f64),
+            ("active_connections", self.conns_open as f64),
         ]
     }
 
@@ -113,8 +127,12 @@ impl Stats {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TransportCounts {
+    /// Without one yet, or between two: sessions of Socket.IO.
+    pub none: u64,
     /// WebSockets, plain or with a protocol inside.
     pub websocket: u64,
+    /// WebSockets that Flash films have opened.
+    pub flashsocket: u64,
     /// Raw WebSockets of SockJS mounts.
     pub rawwebsocket: u64,
     /// Streamed answers to XMLHttpRequests.
@@ -127,6 +145,10 @@ pub struct TransportCounts {
     pub htmlfile: u64,
     /// Polling by scripts.
     pub jsonp: u64,
+    /// Polling by XMLHttpRequests, of Socket.IO.
+    pub xhr_polling: u64,
+    /// Polling by scripts, of Socket.IO.
+    pub jsonp_polling: u64,
 }
 
 /// Averages over the last seconds, of counters that only grow. It is told when another second has

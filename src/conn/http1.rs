@@ -227,10 +227,12 @@ impl Conns {
         true
     }
 
-    /// Says which session the request at hand is a receiver of.
+    /// Says which session the request at hand, or the WebSocket, is a receiver of.
     pub(crate) fn set_session(&mut self, key: ConnKey, bits: u64) {
-        if let Some(Protocol::Http(http)) = self.arena.get_mut(key).map(|conn| &mut conn.protocol) {
-            http.session = bits;
+        match self.arena.get_mut(key).map(|conn| &mut conn.protocol) {
+            Some(Protocol::Http(http)) => http.session = bits,
+            Some(Protocol::WebSocket(ws)) => ws.session = bits,
+            Some(Protocol::Closing(_)) | None => {}
         }
     }
 

@@ -132,11 +132,16 @@ impl Conn {
         }
     }
 
+    pub(crate) fn is_http(&self) -> bool {
+        matches!(self.protocol, Protocol::Http(_))
+    }
+
     /// Bits of the session that it is a receiver of; 0: of none.
     pub(crate) fn session(&self) -> u64 {
         match &self.protocol {
             Protocol::Http(http) => http.session,
-            Protocol::WebSocket(_) | Protocol::Closing(_) => 0,
+            Protocol::WebSocket(ws) => ws.session,
+            Protocol::Closing(_) => 0,
         }
     }
 
@@ -408,6 +413,23 @@ impl Conns {
         }
     }
 
+    /// Queues a text message that has waited elsewhere: it is not counted again, and never too much.
+    pub(crate) fn send_waiting(&mut self, key: ConnKey, text: &[u8]) {
+        let high = self.settings.write_high_bytes;
+        self.send_last(key, text);
+        if let Some(conn) = self.arena.get_mut(key) {
+            conn.full |= conn.out.len() > high;
+        }
+        self.mark_dirty(key);
+    }
+
+    /// Whether a conn is not read at the moment, and so cannot show that its peer lives.
+    pub(crate) fn is_paused(&self, key: ConnKey) -> bool {
+        self.arena
+            .get(key)
+            .is_some_and(|conn| conn.held || conn.full)
+    }
+
     /// Begins the closing handshake. A code that may not be sent becomes 1000.
     pub(crate) fn close_websocket(&mut self, key: ConnKey, code: u16, reason: &str) {
         let Some(conn) = self.arena.get_mut(key) else {
@@ -417,6 +439,7 @@ impl Conns {
             return;
         };
         ws.owner = 0;
+        ws.session = 0;
         conn.held = false;
         let out = conn.out.tail(&mut self.pool);
         let before = out.len();

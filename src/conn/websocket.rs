@@ -8,8 +8,11 @@ use std::time::Duration;
 /// A WebSocket: its framing and whose it is.
 pub(crate) struct WebSocket {
     pub(crate) machine: machine::Machine,
-    /// Bits of the application's connection; 0 once it was told that it is closed.
+    /// Bits of the application's connection; 0 once it was told that it is closed, and where a session
+    /// is behind it.
     pub(crate) owner: u64,
+    /// Bits of the session that it is a receiver of; 0: of none.
+    pub(crate) session: u64,
     /// Which mount, for its limits.
     pub(crate) mount: u32,
     /// Only where the mount has limits on rate, idleness or age.
@@ -44,9 +47,19 @@ pub(crate) struct Limits {
     messages_per_second_max: u32,
     idle_timeout: Option<Duration>,
     lifetime_max: Option<Duration>,
-    /// There is a protocol inside: its messages are not the application's.
-    pub(crate) framed: bool,
+    pub(crate) inside: Inside,
     pub(crate) heartbeat: Option<Heartbeat>,
+}
+
+/// What its messages hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inside {
+    /// The application's messages.
+    Messages,
+    /// Frames of SockJS.
+    SockJs,
+    /// Packets of Socket.IO.
+    SocketIo,
 }
 
 /// A text message that the protocol inside wants sent at intervals.
@@ -77,7 +90,7 @@ impl Limits {
             messages_per_second_max: of.messages_per_second_max,
             idle_timeout: nonzero(of.idle_timeout),
             lifetime_max: nonzero(of.lifetime_max),
-            framed: false,
+            inside: Inside::Messages,
             heartbeat: None,
         }
     }
@@ -153,7 +166,11 @@ impl WebSocket {
     /// When something is due.
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let machine = self.machine.poll_timeout(&limits.machine);
-        let Some(ages) = self.ages.as_ref().filter(|_| self.owner != 0) else {
+        let Some(ages) = self
+            .ages
+            .as_ref()
+            .filter(|_| self.owner != 0 || self.session != 0)
+        else {
             return machine;
         };
         let idle = limits.idle_timeout.map(|idle| ages.last_message + idle);
@@ -175,6 +192,7 @@ mod tests {
         WebSocket {
             machine: machine::Machine::new(at(0)),
             owner: 1,
+            session: 0,
             mount: 0,
             ages: limits.ages(at(0), 0.5),
         }

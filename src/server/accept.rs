@@ -91,6 +91,8 @@ impl<S: 'static> Core<S> {
             held: false,
             was_websocket: false,
         });
+        let open = conns.arena.len() as u64;
+        conns.stats.conns_peak = conns.stats.conns_peak.max(open);
         if let Some(peer) = peer {
             if self.settings.connections_per_ip_max > 0 {
                 *self.per_ip.entry(peer.ip().to_canonical()).or_default() += 1;

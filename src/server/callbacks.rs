@@ -9,6 +9,7 @@ use super::object::{At, Object};
 use super::{Msg, SourceTag};
 use crate::conn::ConnKey;
 use crate::connection::{Cause, ConnectionId};
+use crate::events::AckError;
 use crate::reactor::{IoLoop, Readiness};
 use crate::storage::arena::Key;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -95,12 +96,9 @@ impl<S: 'static> Core<S> {
         let took = now - std::mem::replace(&mut self.mark, now);
         if took >= self.settings.slow_callback {
             let router = whose.and_then(|id| self.engine().router_of(id));
-            let class = router.and_then(|router| self.names.get(router as usize));
-            loud!(
-                warn,
-                "{} {what} held the loop for {took:?}",
-                class.unwrap_or(&"server:")
-            );
+            let class = router.and_then(|router| self.classes.get(router as usize));
+            let class = class.map_or("server:", |(name, _)| *name);
+            loud!(warn, "{class} {what} held the loop for {took:?}");
             self.engine().conns.stats.slow_callbacks += 1;
         }
     }
@@ -137,6 +135,11 @@ impl<S: 'static> Core<S> {
             match next {
                 Next::Closed(id, why) => {
                     engine.withdraw(id);
+                    for then in self.engine().take_acks(id) {
+                        self.call(io, id, "an acknowledgement", |object, at| {
+                            then(object, at, Err(AckError::Closed));
+                        });
+                    }
                     self.call(io, id, "on_close", |object, at| object.closed(at, why));
                     self.engine().forget(id);
                 }
@@ -202,24 +205,31 @@ impl<S: 'static> Core<S> {
         }
         let waiting = entry.rare.as_mut().and_then(|rare| rare.inbox.pop_front());
         let link = entry.link;
-        if let Link::Session(key) = link {
+        if let Link::Session(key) | Link::SocketIo(key) = link {
             let waiting = entry.rare.as_ref().map_or(0, |rare| rare.inbox.len());
             if waiting < self.settings.inbox_max {
                 self.engine().unpark(key);
             }
         }
+        if let (Link::SocketIo(_), Some((_, bytes))) = (link, &waiting) {
+            let text = std::str::from_utf8(bytes).unwrap_or_default();
+            self.waited(io, id, text);
+            self.engine().next.push_back(Next::Released(id));
+            return;
+        }
         if let Some((kind, bytes)) = waiting {
-            let message = crate::Message {
-                kind,
-                bytes: &bytes,
-            };
+            let message = crate::Message::new(kind, &bytes);
             self.call(io, id, "on_message", |object, at| {
                 object.message(at, message)
             });
             self.engine().next.push_back(Next::Released(id));
             return;
         }
-        let Some(key) = link.conn() else { return };
+        let conn = match link {
+            Link::SocketIo(session) => self.engine().hold_conn(session, false),
+            link => link.conn(),
+        };
+        let Some(key) = conn else { return };
         if let Some(conn) = self.conn(key) {
             conn.held = false;
         }

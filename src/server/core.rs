@@ -5,6 +5,7 @@
 //! is done when it has returned, before the next input.
 
 use super::engine::{ConnectionTag, Engine, Shared};
+use super::entropy::Entropy;
 use super::proxies::Proxies;
 use super::routing::Table;
 use super::sessions::SessionKey;
@@ -17,9 +18,10 @@ use crate::connection::{Cause, CloseReason, ConnectionId};
 use crate::error::Error;
 use crate::proto::http::date;
 use crate::reactor::{Event, IoLoop};
-use crate::router::Routes;
+use crate::router::{Inner, Routes};
 use crate::storage::arena::{Arena, Key};
 use crate::time::{Instant, UnixSeconds};
+use std::any::Any;
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
@@ -33,8 +35,8 @@ pub(crate) struct Core<S: 'static> {
     pub(crate) table: Rc<Table<S>>,
     /// The limits of each mount, by its number.
     pub(crate) limits: Vec<Limits>,
-    /// The class of each router, by its number.
-    pub(super) names: Vec<&'static str>,
+    /// The class of each router and its table of events, by its number.
+    pub(super) classes: Vec<(&'static str, Rc<dyn Any>)>,
     pub(crate) trusted: Rc<Proxies>,
     pub(crate) listeners: Vec<super::accept::Listening>,
     pub(crate) sources: Arena<Option<SourceHandler<S>>, SourceTag>,
@@ -49,6 +51,7 @@ pub(crate) struct Core<S: 'static> {
     pub(crate) control: Vec<u8>,
     /// Where messages with escapes are decoded. Empty but then.
     pub(super) text: String,
+    pub(super) entropy: Entropy,
     pub(super) unix: UnixSeconds,
     pub(super) now: Instant,
     /// Up to when the time is accounted for; see `watch`.
@@ -69,7 +72,7 @@ impl<S: 'static> Core<S> {
             settings,
             table: Rc::new(Table::new()),
             limits: Vec::new(),
-            names: Vec::new(),
+            classes: Vec::new(),
             trusted,
             listeners: Vec::new(),
             sources: Arena::new(),
@@ -80,6 +83,7 @@ impl<S: 'static> Core<S> {
             recv: vec![0; RECV_BYTES],
             control: Vec::new(),
             text: String::new(),
+            entropy: Entropy::default(),
             unix: UnixSeconds(0),
             now: Instant::FAR,
             mark: Instant::START,
@@ -93,14 +97,15 @@ impl<S: 'static> Core<S> {
         }
         for mount in &routes.mounts {
             mount.settings.limits.check()?;
-            for router in std::iter::once(&mount.router).chain(&mount.router.inside) {
-                if self.shared.remote.add_router(router.id) {
-                    self.names.push(router.name);
-                }
-            }
+            mount.router.with_all_inside(&mut |router| {
+                self.number(router);
+            });
         }
         for mount in &routes.sockjs {
             mount.of.settings.check()?;
+        }
+        for mount in &routes.socketio {
+            mount.of.check()?;
         }
         // Requests hold the table only while they are handled, so between turns nobody does.
         let table = Rc::get_mut(&mut self.table)
@@ -108,6 +113,14 @@ impl<S: 'static> Core<S> {
         let site = table.add(routes);
         self.limits = self.table.limits();
         Ok(site)
+    }
+
+    /// The number of a router, which gets one if it has none.
+    pub(crate) fn number(&mut self, router: &Inner<S>) -> u32 {
+        if self.shared.remote.add_router(router.id) {
+            self.classes.push((router.name, Rc::clone(&router.events)));
+        }
+        self.shared.remote.router_index(router.id)
     }
 
     pub(crate) fn engine(&mut self) -> &mut Engine<S> {
@@ -215,7 +228,7 @@ impl<S: 'static> Core<S> {
         let conns = engine.conns.arena.iter();
         let conns = conns.map(|(key, conn)| (conn.buffered(), Holder::Conn(key)));
         let sessions = engine.sessions.arena.iter();
-        let sessions = sessions.map(|(key, entry)| (entry.session.waiting(), Holder::Session(key)));
+        let sessions = sessions.map(|(key, entry)| (entry.waiting(), Holder::Session(key)));
         let mut holders: Vec<(usize, Holder)> = conns.chain(sessions).collect();
         holders.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         for (bytes, holder) in holders {
@@ -266,13 +279,12 @@ impl<S: 'static> Core<S> {
     /// a session has lost its receiver.
     pub(super) fn abandon(&mut self, key: ConnKey, cause: Cause) {
         let Some(conn) = self.conn(key) else { return };
-        let Protocol::Http(http) = &conn.protocol else {
-            return;
-        };
-        let session = http.session;
-        if let Phase::Deciding(id, _) = http.phase {
-            if let Some(id) = owner(id) {
-                self.engine().forget(id);
+        let session = conn.session();
+        if let Protocol::Http(http) = &conn.protocol {
+            if let Phase::Deciding(id, _) = http.phase {
+                if let Some(id) = owner(id) {
+                    self.engine().forget(id);
+                }
             }
         }
         if session != 0 {

@@ -101,11 +101,11 @@ impl<'a, C: Connection> Io<'a, C> {
     pub fn send_each<M: IntoMessage>(&self, messages: impl IntoIterator<Item = M>) -> Sent {
         let mut sent = Sent::Queued;
         for message in messages {
-            match self.send(message) {
+            let told = self.send(message);
+            match told {
                 Sent::Queued => {}
                 Sent::Full => sent = Sent::Full,
-                Sent::Gone => return Sent::Gone,
-                Sent::Unsupported => return Sent::Unsupported,
+                Sent::Gone | Sent::Unsupported | Sent::Refused => return told,
             }
         }
         sent

@@ -5,6 +5,7 @@
 //! Nothing in here calls back; what has to follow (an `on_close`, a timer of the reactor) is put
 //! down in `next` and `commands`, and the server does it when the callback has returned.
 
+use super::emitting::{AckJob, Acking, Acks};
 use super::loud::loud;
 use super::object::{ConnectionJob, Object};
 use super::proxies::Proxies;
@@ -57,6 +58,10 @@ pub(crate) struct Engine<S: 'static> {
     /// server drops them, when nothing is borrowed.
     pub(crate) dead: Vec<Dead<S>>,
     pub(crate) scratch: Vec<u8>,
+    /// Where arguments of events are made into JSON.
+    pub(super) args: Vec<u8>,
+    /// The packet at hand, if it is to be acknowledged.
+    pub(super) acking: Option<Acking>,
     pub(super) frame: Vec<u8>,
     ids: Vec<Vec<ConnectionId>>,
     pub(super) settings: Rc<Settings>,
@@ -74,7 +79,15 @@ pub(crate) struct Entry<S: 'static> {
     pub(crate) life: Life,
     /// How many `Ordered` are held.
     pub(crate) holds: u32,
-    pub(crate) rare: Option<Box<Rare>>,
+    pub(crate) rare: Option<Box<Rare<S>>>,
+}
+
+impl<S: 'static> Entry<S> {
+    /// Whether it is no channel of another connection, and no endpoint beside one.
+    fn is_outermost(&self) -> bool {
+        let named = |rare: &Rare<S>| rare.channel.is_some();
+        !self.rare.as_deref().is_some_and(named)
+    }
 }
 
 /// What carries a connection, and in which form.
@@ -86,6 +99,8 @@ pub(crate) enum Link {
     SockJs(ConnKey),
     /// A session of SockJS, whose requests come and go.
     Session(SessionKey),
+    /// A session of Socket.IO, the same; at the root or at an endpoint of it.
+    SocketIo(SessionKey),
     /// A channel of another connection.
     Channel(ConnectionId),
 }
@@ -95,7 +110,7 @@ impl Link {
     pub(crate) fn conn(self) -> Option<ConnKey> {
         match self {
             Self::WebSocket(conn) | Self::SockJs(conn) => Some(conn),
-            Self::Session(_) | Self::Channel(_) => None,
+            Self::Session(_) | Self::SocketIo(_) | Self::Channel(_) => None,
         }
     }
 }
@@ -109,17 +124,30 @@ pub(crate) enum Life {
 }
 
 /// What most connections do not need.
-#[derive(Default)]
-pub(crate) struct Rare {
+pub(crate) struct Rare<S: 'static> {
     pub(super) timers: Vec<TimerId>,
     pub(crate) inbox: VecDeque<(Kind, Box<[u8]>)>,
     pub(crate) kept: Option<Rc<Kept>>,
     pub(crate) opening: Option<Opening>,
-    /// Its name, if it is a channel.
+    /// Its name, if it is a channel or an endpoint.
     pub(crate) channel: Option<Box<str>>,
+    pub(super) acks: Acks<S>,
 }
 
-impl Rare {
+impl<S: 'static> Default for Rare<S> {
+    fn default() -> Self {
+        Self {
+            timers: Vec::new(),
+            inbox: VecDeque::new(),
+            kept: None,
+            opening: None,
+            channel: None,
+            acks: Acks::default(),
+        }
+    }
+}
+
+impl<S: 'static> Rare<S> {
     pub(crate) fn opening(opening: Opening, kept: Option<Rc<Kept>>) -> Self {
         Self {
             kept,
@@ -138,6 +166,9 @@ pub(crate) struct Opening {
     pub(crate) headers: Vec<u8>,
     /// Frames sent meanwhile.
     pub(super) early: Vec<u8>,
+    /// Packets of Socket.IO sent meanwhile, and how many bytes they take.
+    pub(super) packets: Vec<Box<[u8]>>,
+    pub(super) packet_bytes: usize,
     /// `on_open` decides later.
     pub(crate) later: bool,
     /// It is closed already.
@@ -193,6 +224,7 @@ pub(crate) enum Next<S: 'static> {
 pub(crate) enum Dead<S: 'static> {
     Connection { _object: Box<dyn Object<S>> },
     Timer { _run: TimerRun<S> },
+    Ack { _then: AckJob<S> },
 }
 
 /// What the reactor is told after a callback.
@@ -217,6 +249,8 @@ impl<S: 'static> Engine<S> {
             held: false,
             dead: Vec::new(),
             scratch: Vec::new(),
+            args: Vec::new(),
+            acking: None,
             frame: Vec::new(),
             ids: Vec::new(),
             settings,
@@ -231,7 +265,7 @@ impl<S: 'static> Engine<S> {
         router: u32,
         (link, transport): (Link, Transport),
         object: Box<dyn Object<S>>,
-        rare: Rare,
+        rare: Rare<S>,
     ) -> ConnectionId {
         ConnectionId(self.connections.insert(Entry {
             object: Some(object),
@@ -252,7 +286,7 @@ impl<S: 'static> Engine<S> {
         };
         entry.life = Life::Open;
         self.conns.stats.connections_opened += 1;
-        if !matches!(entry.link, Link::Channel(_)) {
+        if entry.is_outermost() {
             self.conns.stats.transports.opened(entry.transport);
         }
         let router = entry.router as usize;
@@ -268,9 +302,11 @@ impl<S: 'static> Engine<S> {
                 inbox,
                 kept,
                 channel,
+                acks,
                 ..
             } = &**rare;
-            if timers.is_empty() && inbox.is_empty() && kept.is_none() && channel.is_none() {
+            let is_bare = kept.is_none() && channel.is_none() && acks.is_unused();
+            if is_bare && timers.is_empty() && inbox.is_empty() {
                 entry.rare = None;
             }
         }
@@ -324,7 +360,7 @@ impl<S: 'static> Engine<S> {
             .map(|rare| std::mem::take(&mut rare.timers))
             .unwrap_or_default();
         if entry.life != Life::Opening {
-            if !matches!(entry.link, Link::Channel(_)) {
+            if entry.is_outermost() {
                 self.conns.stats.transports.closed(entry.transport);
             }
             let (router, at) = (entry.router as usize, entry.roster_at as usize);
@@ -349,6 +385,9 @@ impl<S: 'static> Engine<S> {
         {
             self.withdraw(id);
         }
+        for _then in self.take_acks(id) {
+            self.dead.push(Dead::Ack { _then });
+        }
         let entry = self.connections.remove(id.0);
         if let Some(_object) = entry.and_then(|entry| entry.object) {
             self.dead.push(Dead::Connection { _object });
@@ -367,7 +406,7 @@ impl<S: 'static> Engine<S> {
     pub(crate) fn peer_of(&self, id: ConnectionId) -> Option<SocketAddr> {
         match self.connections.get(id.0)?.link {
             Link::WebSocket(conn) | Link::SockJs(conn) => self.conns.arena.get(conn)?.peer,
-            Link::Session(key) => self.sessions.arena.get(key)?.peer,
+            Link::Session(key) | Link::SocketIo(key) => self.sessions.arena.get(key)?.peer,
             Link::Channel(parent) => self.peer_of(parent),
         }
     }
@@ -378,6 +417,7 @@ impl<S: 'static> Engine<S> {
             Some(entry) => match entry.link {
                 Link::WebSocket(_) if entry.transport == Transport::WebSocket => Dialect::WebSocket,
                 Link::WebSocket(_) | Link::SockJs(_) | Link::Session(_) => Dialect::SockJs,
+                Link::SocketIo(_) => Dialect::SocketIo09,
                 Link::Channel(parent) => self.dialect(parent),
             },
         }
@@ -489,6 +529,7 @@ impl<S: 'static> Engine<S> {
             messages_out_per_second: messages_out,
             conns_open: self.conns.arena.len() as u64,
             sessions_open: self.sessions.arena.len() as u64,
+            sessions_peak: self.sessions.peak as u64,
             connections_open: self.rosters.iter().map(|roster| roster.len() as u64).sum(),
             bytes_queued: self.conns.queued as u64,
             bytes_unfinished: self.conns.held_input as u64,

@@ -12,7 +12,7 @@ use crate::proto::http::chunked::BodyLimits;
 use crate::proto::http::framing::Framing;
 use crate::proto::http::head::{self, Head, HeadLimits};
 use crate::proto::http::pattern::Params;
-use crate::proto::sockjs;
+use crate::proto::{sio09, sockjs};
 use crate::reactor::IoLoop;
 use crate::storage::input::Input;
 use std::borrow::Cow;
@@ -126,6 +126,18 @@ impl<S: 'static> Core<S> {
                 }
                 max = table.sockjs()[*mount as usize].of.settings.body_bytes_max;
             }
+            Found::SocketIo(mount, rest) => {
+                let is_websocket = sio09::path::Route::is_websocket;
+                if upgrade && sio09::path::parse(rest).is_some_and(is_websocket) {
+                    self.handle(io, key, raw, head, &[], (found, params));
+                    return Ok(());
+                }
+                max = table.socketio()[*mount as usize]
+                    .0
+                    .of
+                    .settings
+                    .body_bytes_max;
+            }
             Found::Files(_) | Found::NoMethod(_) | Found::Nothing => {}
         }
         if framing == Framing::None {
@@ -207,6 +219,7 @@ impl<S: 'static> Core<S> {
             client,
             subprotocol: None,
             transport: None,
+            endpoint_query: "",
         };
         match found {
             // Before the route that says 200 otherwise: it does not know of the drain.
@@ -217,6 +230,7 @@ impl<S: 'static> Core<S> {
             }
             Found::WebSocket(mount) => self.upgrade(io, key, mount, raw, req),
             Found::SockJs(mount, rest) => self.sockjs(io, (key, serial), mount, rest, raw, req),
+            Found::SocketIo(mount, rest) => self.socketio(io, (key, serial), mount, rest, raw, req),
             Found::Handler(route) => {
                 let handler = Rc::clone(&route.handler);
                 let reply = (key, serial);

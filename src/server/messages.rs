@@ -5,6 +5,7 @@ use super::core::{Core, WS_LINGER, owner};
 use super::engine::Link;
 use super::object::{At, Object};
 use super::sockjs::MESSAGES_MAX;
+use crate::conn::websocket::Inside;
 use crate::conn::{ConnKey, Protocol};
 use crate::connection::{Cause, CloseReason, ConnectionId, Message};
 use crate::proto::sockjs::message::{self, Broken};
@@ -52,7 +53,7 @@ impl<S: 'static> Core<S> {
                 .machine
                 .poll_event(input, &limits.machine, conn.blocked, &mut control);
             *work += (left - input.len()).max(FRAME_WORK);
-            let id = owner(ws.owner);
+            let (id, session) = (owner(ws.owner), ws.session);
             let Ok(Some(Event::Message { kind, payload })) = polled else {
                 self.put_back(&mut out);
                 if !self.other_event(io, key, polled, &mut control) {
@@ -60,7 +61,9 @@ impl<S: 'static> Core<S> {
                 }
                 continue;
             };
-            let Some(id) = id else { continue };
+            if id.is_none() && session == 0 {
+                continue;
+            }
             if !limits.takes(kind) {
                 self.put_back(&mut out);
                 self.websocket_failed(io, key, Error::WrongKind);
@@ -69,12 +72,20 @@ impl<S: 'static> Core<S> {
             if !ws.count(limits, io.now()) {
                 self.put_back(&mut out);
                 let engine = self.engine();
-                engine.close(id, Cause::Protocol, 1008, "too many messages");
+                match id {
+                    Some(id) => engine.close(id, Cause::Protocol, 1008, "too many messages"),
+                    None => engine.close_session_of(session, "too many messages"),
+                }
                 self.follow_up(io);
                 continue;
             }
+            let inside = limits.inside;
+            let Some(id) = id else {
+                count += u64::from(self.websocket_packet(io, (key, session), &payload, &mut out));
+                continue;
+            };
             last = Some(id);
-            if limits.framed {
+            if inside == Inside::SockJs {
                 match self.sockjs_messages(io, id, &payload, &mut out) {
                     Ok(messages) => count += messages,
                     Err(broken) => {
@@ -85,10 +96,7 @@ impl<S: 'static> Core<S> {
                 continue;
             }
             count += 1;
-            let message = Message {
-                kind,
-                bytes: &payload,
-            };
+            let message = Message::new(kind, &payload);
             if !self.message(id, message, &mut out) {
                 self.put_back(&mut out);
                 self.follow_up(io);
@@ -292,6 +300,8 @@ impl<S: 'static> Core<S> {
             return;
         };
         let id = owner(std::mem::take(&mut ws.owner));
+        self.abandon(key, why.cause);
+        let Some(conn) = self.conn(key) else { return };
         conn.close(linger);
         self.engine().conns.mark_dirty(key);
         if let Some(id) = id {

@@ -6,7 +6,9 @@ pub(crate) mod core;
 pub(crate) mod cors;
 pub(crate) mod cx;
 pub(crate) mod drain;
+pub(crate) mod emitting;
 pub(crate) mod engine;
+mod entropy;
 pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod loud;
@@ -22,8 +24,8 @@ mod sending;
 pub(crate) mod sessions;
 #[cfg(feature = "signals")]
 mod signals;
+pub(crate) mod socketio;
 pub(crate) mod sockjs;
-mod sockjs_site;
 pub(crate) mod target;
 pub(crate) mod timers;
 mod times;
@@ -40,7 +42,7 @@ use crate::error::Error;
 use crate::net::open_files_limit;
 use crate::net::{ListenOptions, Listener, LocalAddr};
 use crate::reactor::{Clock, Handler, IoLoop, LoopHandle, Readiness};
-use crate::router::{Route, Router, Routes, SockJs, WebSocket};
+use crate::router::{Route, Router, Routes, SockJs, SocketIo, WebSocket};
 use crate::stats::Stats;
 use crate::storage::arena::{Arena, Key};
 use crate::time::Instant;
@@ -206,6 +208,18 @@ impl<S: 'static> SocketServer<S> {
         of: SockJs,
     ) -> Self {
         self.routes(Routes::new().sockjs(prefix, router, of))
+    }
+
+    /// Serves a class over Socket.IO, at and below a prefix; see [`Routes::socketio`].
+    #[doc(alias = "TornadioRouter")]
+    #[must_use]
+    pub fn socketio<C: Connection<State = S>>(
+        self,
+        prefix: &str,
+        router: &Router<C>,
+        of: SocketIo,
+    ) -> Self {
+        self.routes(Routes::new().socketio(prefix, router, of))
     }
 
     /// Answers GET (and HEAD) at a path; see [`Route`].

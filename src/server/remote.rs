@@ -84,11 +84,12 @@ impl<S: 'static> Remote<S> {
     ///
     /// [`RemoteFull`].
     pub fn send(&self, id: ConnectionId, message: impl IntoMessage) -> Result<(), RemoteFull> {
-        let (kind, bytes) = own(&message);
+        let (kind, bytes, json) = own(&message);
         self.call(move |app| {
             app.to(id).send(Message {
                 kind,
                 bytes: &bytes,
+                json,
             });
         })
     }
@@ -105,13 +106,15 @@ impl<S: 'static> Remote<S> {
         name: &str,
         message: impl IntoMessage,
     ) -> Result<(), RemoteFull> {
-        let (kind, bytes) = own(&message);
+        let (kind, bytes, json) = own(&message);
         let name = name.to_owned();
         self.call(move |app| {
-            app.router(router).room(&name).send(Message {
+            let message = Message {
                 kind,
                 bytes: &bytes,
-            });
+                json,
+            };
+            app.router(router).room(&name).send(message);
         })
     }
 
@@ -177,10 +180,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn own(message: &impl IntoMessage) -> (crate::connection::Kind, Box<[u8]>) {
+fn own(message: &impl IntoMessage) -> (crate::connection::Kind, Box<[u8]>, bool) {
     let mut scratch = Vec::new();
-    let Message { kind, bytes } = message.message(&mut scratch);
-    (kind, bytes.into())
+    let Message { kind, bytes, json } = message.message(&mut scratch);
+    (kind, bytes.into(), json)
 }
 
 /// Holds back a connection's messages. It may go to another thread; dropped, it releases.

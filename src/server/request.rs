@@ -19,6 +19,8 @@ pub struct Request<'a> {
     pub(crate) client: Client<'a>,
     pub(crate) subprotocol: Option<&'a str>,
     pub(crate) transport: Option<Transport>,
+    /// What stood behind the name of the endpoint that is connected to.
+    pub(crate) endpoint_query: &'a str,
 }
 
 impl<'a> Request<'a> {
@@ -45,18 +47,19 @@ impl<'a> Request<'a> {
     }
 
     /// The first query argument of that name, decoded: `+` is a blank, escapes that are no UTF-8 become
-    /// U+FFFD. Of more than 1000 arguments the rest is not seen.
+    /// U+FFFD. Of more than 1000 arguments the rest is not seen. In `on_open` of an endpoint of Socket.IO those
+    /// of the endpoint come before those of the handshake.
     #[doc(alias = "get_argument")]
     #[doc(alias = "get_query_argument")]
     pub fn query(&self, name: &str) -> Option<Cow<'a, str>> {
-        url::first(self.query_string(), name)
+        url::first(self.endpoint_query, name).or_else(|| url::first(self.query_string(), name))
     }
 
     /// All query arguments in order, decoded.
     #[doc(alias = "get_arguments")]
     #[doc(alias = "get_query_arguments")]
     pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
-        url::pairs(self.query_string())
+        url::pairs(self.endpoint_query).chain(url::pairs(self.query_string()))
     }
 
     /// The first header of that name, any case. `None` also if its value is no UTF-8.
@@ -114,7 +117,8 @@ impl<'a> Request<'a> {
         self.subprotocol
     }
 
-    /// By which way the client connects, in `on_open`; `None` for plain HTTP.
+    /// By which way the client connects, in `on_open`; `None` for plain HTTP, and in the handshake of
+    /// Socket.IO, which has no transport yet.
     pub fn transport(&self) -> Option<Transport> {
         self.transport
     }
@@ -201,6 +205,7 @@ impl Kept {
             client,
             subprotocol,
             transport: self.transport,
+            endpoint_query: "",
         }))
     }
 }

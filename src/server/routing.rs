@@ -1,12 +1,15 @@
 //! The routes of all listeners, as requests are matched against them.
 
-use crate::conn::websocket::{Heartbeat, Limits};
+use crate::conn::websocket::{Heartbeat, Inside, Limits};
 use crate::proto::http::Error;
 use crate::proto::http::pattern::Params;
 use crate::proto::sockjs::frame;
-use crate::router::{Endpoint, Entry, Framing, Messages, Mount, Route, Routes, SockJsMount};
+use crate::router::{
+    Endpoint, Entry, Framing, Messages, Mount, Route, Routes, SockJsMount, SocketIoMount,
+};
 use crate::server::files::Files;
-use crate::session;
+use crate::server::socketio::Rules;
+use crate::session::sockjs as session;
 use std::rc::Rc;
 
 /// Routes by site; a listener belongs to one site, mounts are numbered through.
@@ -15,12 +18,14 @@ pub(crate) struct Table<S: 'static> {
     mounts: Vec<Mount<S>>,
     sockjs: Vec<SockJsMount<S>>,
     session_limits: Vec<Rc<session::Limits>>,
+    socketio: Vec<(SocketIoMount<S>, Rc<Rules>)>,
 }
 
 struct Site<S: 'static> {
     entries: Vec<Entry<S>>,
     first_mount: usize,
     first_sockjs: usize,
+    first_socketio: usize,
 }
 
 /// What answers a request.
@@ -31,6 +36,8 @@ pub(crate) enum Found<'t, S: 'static> {
     Files(&'t Files),
     /// A SockJS mount, by its number, and the path below its prefix.
     SockJs(u32, &'t str),
+    /// A Socket.IO mount, the same.
+    SocketIo(u32, &'t str),
     /// The path exists, this method does not: the value of `Allow`.
     NoMethod(String),
     Nothing,
@@ -43,6 +50,7 @@ impl<S: 'static> Table<S> {
             mounts: Vec::new(),
             sockjs: Vec::new(),
             session_limits: Vec::new(),
+            socketio: Vec::new(),
         }
     }
 
@@ -52,7 +60,13 @@ impl<S: 'static> Table<S> {
             entries: routes.table,
             first_mount: self.mounts.len(),
             first_sockjs: self.sockjs.len(),
+            first_socketio: self.socketio.len(),
         });
+        for mut mount in routes.socketio {
+            mount.websocket += self.mounts.len();
+            let rules = Rules::new(&mount.of, self.socketio.len());
+            self.socketio.push((mount, Rc::new(rules)));
+        }
         for mut mount in routes.sockjs {
             mount.websocket += self.mounts.len();
             mount.raw += self.mounts.len();
@@ -73,10 +87,14 @@ impl<S: 'static> Table<S> {
                     every,
                     text: frame::HEARTBEAT,
                 }),
-                Framing::Plain | Framing::RawSockJs => None,
+                Framing::Plain | Framing::RawSockJs | Framing::SocketIo => None,
             };
             let mut limits = Limits::new(&mount.settings.limits, text, binary);
-            limits.framed = heartbeat.is_some();
+            limits.inside = match mount.framing {
+                Framing::Plain | Framing::RawSockJs => Inside::Messages,
+                Framing::SockJs(_) => Inside::SockJs,
+                Framing::SocketIo => Inside::SocketIo,
+            };
             limits.heartbeat = heartbeat;
             limits
         };
@@ -89,6 +107,10 @@ impl<S: 'static> Table<S> {
 
     pub(crate) fn session_limits(&self) -> &[Rc<session::Limits>] {
         &self.session_limits
+    }
+
+    pub(crate) fn socketio(&self) -> &[(SocketIoMount<S>, Rc<Rules>)] {
+        &self.socketio
     }
 
     pub(crate) fn sockjs(&self) -> &[SockJsMount<S>] {
@@ -112,14 +134,20 @@ impl<S: 'static> Table<S> {
         // Most patterns and most paths are plain text, which is compared as it is.
         let plain = !path.contains('%');
         for entry in &site.entries {
-            if let Endpoint::SockJs(mount) = &entry.to {
-                // Its paths are compared as they were sent: percent escapes are part of an id.
+            if matches!(entry.to, Endpoint::SockJs(_) | Endpoint::SocketIo(_)) {
+                // Such paths are compared as they were sent: percent escapes are part of an id.
                 let rest = path.strip_prefix(&entry.text);
-                if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
-                    let mount = (site.first_sockjs + mount) as u32;
-                    return Ok((Found::SockJs(mount, rest), Params::default()));
-                }
-                continue;
+                let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('/'));
+                let found = match (&entry.to, rest) {
+                    (Endpoint::SockJs(mount), Some(rest)) => {
+                        Found::SockJs((site.first_sockjs + mount) as u32, rest)
+                    }
+                    (Endpoint::SocketIo(mount), Some(rest)) => {
+                        Found::SocketIo((site.first_socketio + mount) as u32, rest)
+                    }
+                    _ => continue,
+                };
+                return Ok((found, Params::default()));
             }
             if plain && entry.literal && entry.text != path {
                 continue;
@@ -139,7 +167,7 @@ impl<S: 'static> Table<S> {
                     "GET" | "HEAD" => return Ok((Found::Files(files), params)),
                     _ => allowed.extend(["GET", "HEAD"]),
                 },
-                Endpoint::SockJs(_) => {}
+                Endpoint::SockJs(_) | Endpoint::SocketIo(_) => {}
                 Endpoint::Methods(routes) => {
                     let of = |method: &str| routes.iter().find(|route| route.method == method);
                     let route = of(method).or_else(|| of("GET").filter(|_| method == "HEAD"));

@@ -3,6 +3,7 @@
 use super::engine::{Engine, Life, Link};
 use crate::conn::{ConnKey, Frame, Protocol, Queued};
 use crate::connection::{Cause, CloseReason, ConnectionId, Message, Sent};
+use crate::proto::sio09::packet::{self, AckId};
 use crate::proto::sockjs;
 use crate::proto::ws::Kind;
 use crate::proto::ws::close::{cut_reason, valid_code};
@@ -34,6 +35,9 @@ impl<S: 'static> Engine<S> {
         if let Link::WebSocket(_) = link {
             return self.send_early(id, message);
         }
+        if let Link::SocketIo(_) = link {
+            return self.send_socketio(id, message, AckId::None);
+        }
         let Some(text) = message.text() else {
             self.conns.stats.unsupported += 1;
             return Sent::Unsupported;
@@ -43,10 +47,7 @@ impl<S: 'static> Engine<S> {
                 let mut bytes = std::mem::take(&mut self.frame);
                 bytes.clear();
                 sockjs::frame::push_message(&mut bytes, text);
-                let framed = Message {
-                    kind: Kind::Text,
-                    bytes: &bytes,
-                };
+                let framed = Message::new(Kind::Text, &bytes);
                 let sent = match life {
                     Life::Open => {
                         let queued = self.conns.send(conn, framed.kind, framed.bytes);
@@ -64,7 +65,7 @@ impl<S: 'static> Engine<S> {
                 };
                 self.send(parent, frame.as_str().into())
             }
-            Link::WebSocket(_) => Sent::Gone,
+            Link::WebSocket(_) | Link::SocketIo(_) => Sent::Gone,
         }
     }
 
@@ -93,7 +94,7 @@ impl<S: 'static> Engine<S> {
     }
 
     /// Keeps a buffer for frames, unless a large one has grown it too far.
-    fn keep_frame(&mut self, bytes: Vec<u8>) {
+    pub(super) fn keep_frame(&mut self, bytes: Vec<u8>) {
         if bytes.capacity() <= SHARED_BYTES_MAX_KEPT {
             self.frame = bytes;
         }
@@ -128,7 +129,7 @@ impl<S: 'static> Engine<S> {
         bytes.clear();
         frame::write_message(&mut bytes, message.kind, message.bytes);
         let plain = Frame::of(&bytes);
-        let mut sockjs = Forms::default();
+        let (mut sockjs, mut socketio) = (Forms::default(), PacketForms::default());
         let mut count = 0;
         for &id in ids {
             let Some(entry) = self.connections.get(id.0) else {
@@ -151,6 +152,13 @@ impl<S: 'static> Engine<S> {
                     }
                     None => self.send(id, message),
                 },
+                (Life::Open, Link::SocketIo(key)) => {
+                    let endpoint = entry.rare.as_ref().and_then(|rare| rare.channel.as_deref());
+                    match socketio.message(endpoint.unwrap_or_default(), message) {
+                        Some(packet) => self.queue_packet(key, packet),
+                        None => self.send(id, message),
+                    }
+                }
                 (_, Link::Session(key)) => match sockjs.json(message) {
                     Some(json) => self.send_session(key, |session| session.push_json(json)),
                     None => self.send(id, message),
@@ -166,11 +174,43 @@ impl<S: 'static> Engine<S> {
         count
     }
 
+    /// Sends one event to many; answers how many it was queued for.
+    pub(crate) fn broadcast_event(
+        &mut self,
+        ids: &[ConnectionId],
+        name: &str,
+        args: &str,
+        volatile: bool,
+    ) -> usize {
+        let mut socketio = PacketForms::default();
+        let mut count = 0;
+        for &id in ids {
+            let Some(entry) = self.connections.get(id.0) else {
+                continue;
+            };
+            let link = entry.link;
+            if volatile && self.is_backlogged(link) {
+                continue;
+            }
+            let sent = match (entry.life, link) {
+                (Life::Closing, _) => continue,
+                (Life::Open, Link::SocketIo(key)) => {
+                    let endpoint = entry.rare.as_ref().and_then(|rare| rare.channel.as_deref());
+                    let packet = socketio.event(endpoint.unwrap_or_default(), name, args);
+                    self.queue_packet(key, packet)
+                }
+                _ => self.emit(id, name, args, AckId::None),
+            };
+            count += usize::from(matches!(sent, Sent::Queued | Sent::Full));
+        }
+        count
+    }
+
     /// Whether what was sent earlier has not been taken yet.
     fn is_backlogged(&self, link: Link) -> bool {
         match link {
             Link::WebSocket(conn) | Link::SockJs(conn) => self.conns.is_blocked(conn),
-            Link::Session(key) => self.is_session_backlogged(key),
+            Link::Session(key) | Link::SocketIo(key) => self.is_session_backlogged(key),
             Link::Channel(parent) => self
                 .connections
                 .get(parent.0)
@@ -232,22 +272,20 @@ impl<S: 'static> Engine<S> {
             (1000, "") => NORMAL,
             (_, reason) => reason,
         };
+        let why = CloseReason {
+            cause,
+            code,
+            reason: reason.to_owned(),
+            clean: true,
+        };
         match link {
             Link::WebSocket(conn) => self.conns.close_websocket(conn, code, reason),
             Link::SockJs(conn) => self.close_sockjs(conn, code, shown),
             Link::Session(key) => self.close_session(key, code, shown),
+            Link::SocketIo(key) => self.close_socketio(key, id, &why),
             Link::Channel(below) => self.tell_closed(id, below),
         }
-        let clean = true;
-        self.end(
-            id,
-            CloseReason {
-                cause,
-                code,
-                reason: reason.to_owned(),
-                clean,
-            },
-        );
+        self.end(id, why);
     }
 
     /// Closes a SockJS WebSocket: its own close frame, then that of the WebSocket.
@@ -286,6 +324,40 @@ impl Forms {
             frame::write_message(&mut self.frame, Kind::Text, &payload);
         }
         Some(Frame::Bytes(&self.frame))
+    }
+}
+
+/// The packet that a broadcast makes for one endpoint after the other: made anew only where the endpoint
+/// changes.
+#[derive(Default)]
+struct PacketForms {
+    packet: Vec<u8>,
+    endpoint: String,
+}
+
+impl PacketForms {
+    /// `None`: it is binary.
+    fn message(&mut self, endpoint: &str, message: Message<'_>) -> Option<&[u8]> {
+        let text = message.text()?;
+        Some(self.of(endpoint, |out| match message.json {
+            true => packet::push_json(out, AckId::None, endpoint, text),
+            false => packet::push_message(out, AckId::None, endpoint, text),
+        }))
+    }
+
+    fn event(&mut self, endpoint: &str, name: &str, args: &str) -> &[u8] {
+        self.of(endpoint, |out| {
+            packet::push_event(out, AckId::None, endpoint, name, args);
+        })
+    }
+
+    fn of(&mut self, endpoint: &str, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
+        if self.packet.is_empty() || self.endpoint != endpoint {
+            endpoint.clone_into(&mut self.endpoint);
+            self.packet.clear();
+            write(&mut self.packet);
+        }
+        &self.packet
     }
 }
 

@@ -1,37 +1,86 @@
-//! Sessions that span many requests: their ids, whose they are, and the way of their output to the
-//! receivers.
+//! Sessions that span many requests, whatever they speak: their ids, whose they are, their timers, and
+//! which of them have something to send.
+//!
+//! Not here: what they send, and how it gets to the receivers (`session.rs` of each family).
 
 use super::engine::{Command, Engine, Next};
+use super::socketio::session::SocketIo;
+use super::sockjs::session::SockJs;
+use crate::conn::ConnKey;
 use crate::conn::http1::{OutBody, Outgoing};
-use crate::conn::{ConnKey, Conns};
-use crate::connection::{Cause, CloseReason, ConnectionId, Sent};
-use crate::proto::sockjs::wrapping::Wrapping;
+use crate::connection::{Cause, CloseReason, ConnectionId};
 use crate::reactor::Timeout;
-use crate::session::{self, Session};
 use crate::storage::arena::{Arena, Key};
 use crate::time::Instant;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
 
 pub(crate) type SessionKey = Key<Virtual>;
 
 /// A session, and what the server knows beside it.
 pub(crate) struct Virtual {
-    pub(crate) session: Session<Place>,
-    pub(crate) limits: Rc<session::Limits>,
-    /// The application's side; `None` once it was told that it is over.
+    pub(crate) family: Family,
+    /// The application's side, of several the one at the root; `None` once it was told that it is over.
     pub(crate) connection: Option<ConnectionId>,
-    /// What the client calls it, at which mount.
-    name: (u32, Box<str>),
+    /// At which mount for WebSockets, and what the client calls it.
+    pub(crate) name: (u32, Box<str>),
     /// Where its first request came from.
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) ip: Option<IpAddr>,
     /// A send that is answered when the inbox has room again.
     pub(crate) parked: Option<Place>,
     timer: Option<(Instant, Timeout)>,
-    full: bool,
+    /// `send` has answered `Full`; `on_writable` is owed.
+    pub(crate) full: bool,
     dirty: bool,
+}
+
+/// What a session speaks.
+pub(crate) enum Family {
+    SockJs(SockJs),
+    SocketIo(SocketIo),
+}
+
+impl Virtual {
+    /// Bytes that wait for a receiver.
+    pub(crate) fn waiting(&self) -> usize {
+        match &self.family {
+            Family::SockJs(it) => it.session.waiting(),
+            Family::SocketIo(it) => it.session.waiting(),
+        }
+    }
+
+    /// The conn of its receiver.
+    pub(crate) fn conn(&self) -> Option<ConnKey> {
+        match &self.family {
+            Family::SockJs(it) => it.session.receiver().map(|receiver| receiver.at.conn),
+            Family::SocketIo(it) => it.session.receiver().map(|receiver| receiver.at.place.conn),
+        }
+    }
+
+    fn has_output(&self) -> bool {
+        match &self.family {
+            Family::SockJs(it) => it.session.has_output(),
+            Family::SocketIo(it) => !it.session.is_empty(),
+        }
+    }
+
+    fn poll_timeout(&self) -> Instant {
+        match &self.family {
+            Family::SockJs(it) => it.session.poll_timeout(),
+            Family::SocketIo(it) => it.session.poll_timeout(),
+        }
+    }
+
+    /// All connections of the application over it, the one at the root last.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        let endpoints = match &self.family {
+            Family::SockJs(_) => &[][..],
+            Family::SocketIo(it) => &it.endpoints,
+        };
+        let endpoints = endpoints.iter().map(|(_, id)| *id);
+        endpoints.chain(self.connection)
+    }
 }
 
 /// A request that is answered later: on which conn, which of its requests, with which headers.
@@ -40,8 +89,8 @@ pub(crate) struct Place {
     pub(crate) conn: ConnKey,
     pub(crate) serial: u32,
     pub(crate) headers: Vec<u8>,
-    /// It is answered 200 with `ok`, if it is a send (jsonp).
-    pub(crate) ok_body: bool,
+    /// What a send is answered with: 200 and this, or 204 if it is empty.
+    pub(crate) thanks: &'static str,
 }
 
 /// All sessions.
@@ -54,8 +103,10 @@ pub(crate) struct Sessions {
     per_ip: HashMap<(u32, IpAddr), u32>,
     /// Those that may have something to send.
     dirty: Vec<SessionKey>,
-    scratch: Vec<u8>,
-    out: Vec<u8>,
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) out: Vec<u8>,
+    /// The most that there were at a time.
+    pub(crate) peak: usize,
 }
 
 impl Sessions {
@@ -78,13 +129,11 @@ impl Sessions {
         &mut self,
         mount: u32,
         id: &str,
-        session: Session<Place>,
-        limits: Rc<session::Limits>,
+        family: Family,
         (peer, ip): (Option<SocketAddr>, Option<IpAddr>),
     ) -> SessionKey {
         let key = self.arena.insert(Virtual {
-            session,
-            limits,
+            family,
             connection: None,
             name: (mount, id.into()),
             peer,
@@ -102,6 +151,7 @@ impl Sessions {
             self.ids.resize_with(mount + 1, HashMap::new);
         }
         self.ids[mount].insert(id.into(), key);
+        self.peak = self.peak.max(self.arena.len());
         key
     }
 
@@ -110,13 +160,15 @@ impl Sessions {
         let Some(key) = SessionKey::from_bits(bits) else {
             return;
         };
-        if self
-            .arena
-            .get(key)
-            .is_some_and(|entry| entry.session.has_output())
-        {
+        if self.arena.get(key).is_some_and(Virtual::has_output) {
             self.mark_dirty(key);
         }
+    }
+
+    /// The connections over the session that a conn knows by these bits.
+    pub(crate) fn connections_of(&self, bits: u64) -> impl Iterator<Item = ConnectionId> {
+        let entry = SessionKey::from_bits(bits).and_then(|key| self.arena.get(key));
+        entry.into_iter().flat_map(Virtual::connections)
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
@@ -132,133 +184,12 @@ impl Sessions {
 }
 
 impl<S: 'static> Engine<S> {
-    /// Queues a message, which `push` appends.
-    pub(super) fn send_session(
-        &mut self,
-        key: SessionKey,
-        push: impl FnOnce(&mut Session<Place>),
-    ) -> Sent {
-        let Some(entry) = self.sessions.arena.get_mut(key) else {
-            return Sent::Gone;
-        };
-        let before = entry.session.waiting();
-        if before >= self.conns.settings.write_max_bytes {
-            if let Some(id) = entry.connection {
-                self.overflow(id);
-            }
-            return Sent::Gone;
-        }
-        push(&mut entry.session);
-        let waiting = entry.session.waiting();
-        let over = waiting > self.conns.settings.write_high_bytes;
-        entry.full |= over;
-        self.conns.queued += waiting - before;
-        self.conns.stats.messages_out += 1;
-        self.sessions.mark_dirty(key);
-        if over { Sent::Full } else { Sent::Queued }
-    }
-
     /// Whether what was sent earlier has not been taken yet.
     pub(super) fn is_session_backlogged(&self, key: SessionKey) -> bool {
         self.sessions.arena.get(key).is_some_and(|entry| {
-            let receiver = entry.session.receiver();
-            let blocked = receiver.is_some_and(|receiver| self.conns.is_blocked(receiver.at.conn));
-            blocked || entry.session.waiting() > self.conns.settings.write_low_bytes
+            let blocked = entry.conn().is_some_and(|conn| self.conns.is_blocked(conn));
+            blocked || entry.waiting() > self.conns.settings.write_low_bytes
         })
-    }
-
-    /// Closes from our side, or refuses; the client is told with its next receiver.
-    pub(super) fn close_session(&mut self, key: SessionKey, code: u16, reason: &str) {
-        let now = self.conns.now;
-        let Some(entry) = self.sessions.arena.get_mut(key) else {
-            return;
-        };
-        entry.connection = None;
-        entry.session.accept();
-        entry.session.close(code, reason, now, &entry.limits);
-        self.unpark(key);
-        self.sessions.mark_dirty(key);
-        self.unpark(key);
-    }
-
-    /// The application has taken it.
-    pub(super) fn accept_session(&mut self, key: SessionKey) {
-        if let Some(entry) = self.sessions.arena.get_mut(key) {
-            entry.session.accept();
-            self.sessions.mark_dirty(key);
-        }
-    }
-
-    /// The application has refused it: what it sent is not.
-    pub(super) fn refuse_session(&mut self, key: SessionKey, code: u16, reason: &str) {
-        if let Some(entry) = self.sessions.arena.get_mut(key) {
-            let dropped = entry.session.drop_waiting();
-            self.conns.queued = self.conns.queued.saturating_sub(dropped);
-        }
-        self.close_session(key, code, reason);
-    }
-
-    /// Too much waits for all together: what waits for this one is dropped, and with it the session.
-    pub(super) fn relieve_session(&mut self, key: SessionKey) {
-        let connection = self
-            .sessions
-            .arena
-            .get(key)
-            .and_then(|entry| entry.connection);
-        self.refuse_session(key, 1002, "Connection interrupted");
-        if let Some(id) = connection {
-            self.end(id, lost(Cause::Overflow));
-        }
-    }
-
-    /// Attaches a receiver: the session has none.
-    pub(crate) fn attach(&mut self, key: SessionKey, at: Place, wrapping: Wrapping) {
-        let now = self.conns.now;
-        let Some(entry) = self.sessions.arena.get(key) else {
-            return;
-        };
-        let limits = Rc::clone(&entry.limits);
-        self.begin_answer(&at, &wrapping, &limits);
-        self.conns.set_session(at.conn, key.to_bits());
-        if let Some(entry) = self.sessions.arena.get_mut(key) {
-            entry.session.attach(at, wrapping, now, &limits);
-        }
-        self.flush_session(key);
-    }
-
-    /// Gives a receiver that cannot be attached one frame, and ends it.
-    pub(crate) fn turn_away(
-        &mut self,
-        at: &Place,
-        wrapping: &Wrapping,
-        limits: &session::Limits,
-        frame: &[u8],
-    ) {
-        self.begin_answer(at, wrapping, limits);
-        let mut out = Vec::new();
-        wrapping.wrap(frame, limits.profile, &mut out);
-        let to = (&mut self.conns, &mut self.next);
-        write(to, at, wrapping, limits, &out, true);
-    }
-
-    /// A streaming answer begins at once: head and prelude.
-    fn begin_answer(&mut self, at: &Place, wrapping: &Wrapping, limits: &session::Limits) {
-        if wrapping.is_polling() {
-            return;
-        }
-        let mut prelude = std::mem::take(&mut self.sessions.out);
-        prelude.clear();
-        wrapping.prelude(&mut prelude);
-        let response = Outgoing {
-            status: 200,
-            content_type: Some(wrapping.content_type(limits.profile)),
-            headers: &at.headers,
-            body: OutBody::Stream,
-            close: false,
-        };
-        self.conns.answer(at.conn, at.serial, response);
-        self.conns.stream(at.conn, at.serial, &prelude);
-        self.sessions.out = prelude;
     }
 
     /// Sends what waits to the receivers of all sessions that were touched.
@@ -270,53 +201,76 @@ impl<S: 'static> Engine<S> {
 
     /// Sends what waits, as far as there is a receiver that takes it, and arms the timer.
     pub(crate) fn flush_session(&mut self, key: SessionKey) {
-        let (now, high) = (self.conns.now, self.conns.settings.write_high_bytes);
-        let mut out = std::mem::take(&mut self.sessions.out);
-        while let Some(entry) = self.sessions.arena.get_mut(key) {
-            entry.dirty = false;
-            let Some(conn) = entry.session.receiver().map(|receiver| receiver.at.conn) else {
-                break;
-            };
-            // What a slow receiver does not take stays here, where the limits of `send` see it.
-            if self.conns.waiting(conn) >= high {
-                break;
-            }
-            let before = entry.session.waiting();
-            let limits = Rc::clone(&entry.limits);
-            out.clear();
-            let scratch = &mut self.sessions.scratch;
-            let Some(sent) = entry.session.transmit(now, &limits, scratch, &mut out) else {
-                break;
-            };
-            let taken = before - entry.session.waiting();
-            self.conns.queued = self.conns.queued.saturating_sub(taken);
-            let last = sent == session::Sent::Last;
-            if let Some(receiver) = entry.session.receiver() {
-                let (at, wrapping) = (&receiver.at, &receiver.wrapping);
-                let to = (&mut self.conns, &mut self.next);
-                write(to, at, wrapping, &limits, &out, last);
-            }
-            if last {
-                entry.session.detach(now, &limits);
-            }
+        let Some(entry) = self.sessions.arena.get_mut(key) else {
+            return;
+        };
+        entry.dirty = false;
+        match entry.family {
+            Family::SockJs(_) => self.flush_sockjs(key),
+            Family::SocketIo(_) => self.flush_socketio(key),
         }
-        self.sessions.out = out;
         self.after_flush(key);
     }
 
-    fn after_flush(&mut self, key: SessionKey) {
+    pub(crate) fn after_flush(&mut self, key: SessionKey) {
         let low = self.conns.settings.write_low_bytes;
         let Some(entry) = self.sessions.arena.get_mut(key) else {
             return;
         };
-        if entry.full && entry.session.waiting() <= low {
+        if entry.full && entry.waiting() <= low {
             entry.full = false;
-            self.next.extend(entry.connection.map(Next::Writable));
+            self.next.extend(entry.connections().map(Next::Writable));
         }
         // As with conns: a deadline that only moves away leaves the timer alone, which fires early.
-        let due = entry.session.poll_timeout();
-        if entry.timer.is_none_or(|(armed, _)| due < armed) {
+        let due = entry.poll_timeout();
+        if due < Instant::FAR && entry.timer.is_none_or(|(armed, _)| due < armed) {
             self.commands.push(Command::ArmSession(key, due));
+        }
+    }
+
+    /// Its timer has fired.
+    pub(crate) fn session_timeout(&mut self, key: SessionKey) {
+        let Some(entry) = self.sessions.arena.get_mut(key) else {
+            return;
+        };
+        entry.timer = None;
+        match entry.family {
+            Family::SockJs(_) => self.sockjs_timeout(key),
+            Family::SocketIo(_) => self.socketio_timeout(key),
+        }
+    }
+
+    /// The conn of its receiver is gone.
+    pub(crate) fn receiver_lost(&mut self, bits: u64, conn: ConnKey, cause: Cause) {
+        let Some(key) = SessionKey::from_bits(bits) else {
+            return;
+        };
+        let Some(entry) = self.sessions.arena.get(key) else {
+            return;
+        };
+        if entry.conn() != Some(conn) {
+            return;
+        }
+        match entry.family {
+            Family::SockJs(_) => self.sockjs_cut(key, cause),
+            Family::SocketIo(_) => self.socketio_detached(key),
+        }
+    }
+
+    /// Too much waits for all together: what waits for this one is dropped, and with it the session.
+    pub(super) fn relieve_session(&mut self, key: SessionKey) {
+        let Some(entry) = self.sessions.arena.get(key) else {
+            return;
+        };
+        match entry.family {
+            Family::SockJs(_) => {
+                let connection = entry.connection;
+                self.refuse_session(key, 1002, "Connection interrupted");
+                if let Some(id) = connection {
+                    self.end(id, lost(Cause::Overflow));
+                }
+            }
+            Family::SocketIo(_) => self.forget_session(key, Cause::Overflow),
         }
     }
 
@@ -333,56 +287,13 @@ impl<S: 'static> Engine<S> {
         }
     }
 
-    /// Its timer has fired.
-    pub(crate) fn session_timeout(&mut self, key: SessionKey) {
-        let now = self.conns.now;
-        let Some(entry) = self.sessions.arena.get_mut(key) else {
-            return;
-        };
-        entry.timer = None;
-        match entry.session.handle_timeout(now, &entry.limits) {
-            Some(session::Due::Expired) => self.forget_session(key, Cause::Timeout),
-            Some(session::Due::Heartbeat) | None => self.flush_session(key),
-        }
-    }
-
-    /// The conn of its receiver is gone.
-    pub(crate) fn receiver_lost(&mut self, bits: u64, conn: ConnKey, cause: Cause) {
-        let now = self.conns.now;
-        let Some(key) = SessionKey::from_bits(bits) else {
-            return;
-        };
-        let Some(entry) = self.sessions.arena.get_mut(key) else {
-            return;
-        };
-        if entry
-            .session
-            .receiver()
-            .is_none_or(|receiver| receiver.at.conn != conn)
-        {
-            return;
-        }
-        let dropped = entry.session.drop_waiting();
-        entry.session.cut(now, &entry.limits);
-        let connection = entry.connection.take();
-        self.conns.queued = self.conns.queued.saturating_sub(dropped);
-        self.unpark(key);
-        if let Some(id) = connection {
-            self.end(id, lost(cause));
-        }
-        self.unpark(key);
-        self.after_flush(key);
-    }
-
     /// Removes a session; the application is told, if it does not know.
     pub(crate) fn forget_session(&mut self, key: SessionKey, cause: Cause) {
         self.unpark(key);
         let Some(entry) = self.sessions.arena.remove(key) else {
             return;
         };
-        if let Some(receiver) = entry.session.receiver() {
-            self.conns.cut.push(receiver.at.conn);
-        }
+        self.conns.cut.extend(entry.conn());
         let (mount, id) = &entry.name;
         if let Some(ids) = self.sessions.ids.get_mut(*mount as usize) {
             ids.remove(id);
@@ -396,10 +307,10 @@ impl<S: 'static> Engine<S> {
                 }
             }
         }
-        self.conns.queued = self.conns.queued.saturating_sub(entry.session.waiting());
+        self.conns.queued = self.conns.queued.saturating_sub(entry.waiting());
         self.commands
             .extend(entry.timer.map(|(_, timeout)| Command::Disarm(timeout)));
-        if let Some(id) = entry.connection {
+        for id in entry.connections() {
             self.end(id, lost(cause));
         }
     }
@@ -437,12 +348,12 @@ impl<S: 'static> Engine<S> {
 
     /// Answers a send: what it brought is accepted.
     pub(crate) fn answer_send(&mut self, at: &Place) {
-        let status = if at.ok_body { 200 } else { 204 };
+        let status = if at.thanks.is_empty() { 204 } else { 200 };
         let response = Outgoing {
             status,
             content_type: Some("text/plain; charset=UTF-8"),
             headers: &at.headers,
-            body: OutBody::Bytes(if at.ok_body { b"ok" } else { b"" }),
+            body: OutBody::Bytes(at.thanks.as_bytes()),
             close: false,
         };
         if self.conns.answer(at.conn, at.serial, response) {
@@ -451,34 +362,7 @@ impl<S: 'static> Engine<S> {
     }
 }
 
-/// Writes a wrapped frame to a receiver.
-fn write<S>(
-    (conns, next): (&mut Conns, &mut VecDeque<Next<S>>),
-    at: &Place,
-    wrapping: &Wrapping,
-    limits: &session::Limits,
-    bytes: &[u8],
-    last: bool,
-) {
-    let ended = if wrapping.is_polling() {
-        let response = Outgoing {
-            status: 200,
-            content_type: Some(wrapping.content_type(limits.profile)),
-            headers: &at.headers,
-            body: OutBody::Bytes(bytes),
-            close: false,
-        };
-        conns.answer(at.conn, at.serial, response)
-    } else {
-        conns.stream(at.conn, at.serial, bytes);
-        last && conns.end_stream(at.conn, at.serial)
-    };
-    if ended {
-        next.push_back(Next::Answered(at.conn));
-    }
-}
-
-fn lost(cause: Cause) -> CloseReason {
+pub(crate) fn lost(cause: Cause) -> CloseReason {
     CloseReason {
         cause,
         code: 1006,

@@ -119,7 +119,15 @@ impl<'a, S: 'static> Target<'a, S> {
         engine.give_ids(ids);
     }
 
-    fn ids(self) -> Vec<ConnectionId> {
+    pub(super) fn io(&self) -> AppIo<'a, S> {
+        self.io
+    }
+
+    pub(super) fn is_volatile(&self) -> bool {
+        self.volatile
+    }
+
+    pub(super) fn ids(self) -> Vec<ConnectionId> {
         let mut engine = self.io.shared().engine.borrow_mut();
         let mut ids = match self.to {
             To::Each(ids) => ids,

@@ -101,6 +101,10 @@ impl<S: 'static> Core<S> {
                     (Some(id), Some(Aged::Old)) => {
                         engine.close(id, Cause::Timeout, 1012, "too old");
                     }
+                    (None, Some(_)) if ws.session != 0 => {
+                        let session = ws.session;
+                        engine.close_session_of(session, "too old, or idle");
+                    }
                     _ => {
                         // A turn this late says nothing about the peer: it gets one more interval.
                         if limits
@@ -118,8 +122,10 @@ impl<S: 'static> Core<S> {
                             None => {}
                             Some(Expired::Ping) => {
                                 ws.owner = 0;
+                                let session = std::mem::take(&mut ws.session);
                                 conns.stats.ping_timeouts += 1;
                                 conn.close(settings.linger_timeout.min(WS_LINGER));
+                                engine.receiver_lost(session, key, Cause::Timeout);
                                 if let Some(id) = id {
                                     engine.end(
                                         id,

@@ -52,7 +52,7 @@ impl<S: 'static> Core<S> {
             }
             if !conn.readable || !conn.wants_input(settings) {
                 // Whoever was to receive has gone. What it sent behind its request is lost with it.
-                conn.eof |= conn.read_closed && conn.session() != 0;
+                conn.eof |= conn.read_closed && conn.is_http() && conn.session() != 0;
                 break;
             }
             match conn.stream.read(&mut buffer) {
@@ -200,15 +200,20 @@ impl<S: 'static> Core<S> {
         let Some(conn) = engine.conns.arena.get_mut(key) else {
             return;
         };
+        let session = conn.session();
         if conn.full && conn.out.len() <= settings.write_low_bytes {
             conn.full = false;
-            if let Some(id) = owner(conn.owner()) {
-                engine.next.push_back(Next::Writable(id));
+            match owner(conn.owner()) {
+                Some(id) => engine.next.push_back(Next::Writable(id)),
+                None => {
+                    let its = engine.sessions.connections_of(session);
+                    engine.next.extend(its.map(Next::Writable));
+                }
             }
         }
         // A session gives a receiver more only as it takes it.
-        if conn.out.is_empty() && conn.session() != 0 {
-            engine.sessions.mark_dirty_bits(conn.session());
+        if conn.out.is_empty() && session != 0 {
+            engine.sessions.mark_dirty_bits(session);
         }
         if conn.out.is_empty() && conn.shut_down(now) {
             self.remove(io, key);

@@ -14,7 +14,7 @@ use crate::proto::http::origin::OriginRequest;
 use crate::proto::sockjs;
 use crate::proto::ws::Kind;
 use crate::proto::ws::frame::write_message;
-use crate::proto::ws::handshake::{self, Refusal, Versions};
+use crate::proto::ws::handshake::{self, Handshake, Refusal, Versions};
 use crate::proto::ws::machine::Machine;
 use crate::reactor::IoLoop;
 use crate::router::{Framing, Mount};
@@ -32,49 +32,17 @@ impl<S: 'static> Core<S> {
         raw: &[u8],
         req: Request<'_>,
     ) {
-        let head = req.head;
         let table = Rc::clone(&self.table);
+        let mounted = &table.mounts()[mount as usize];
         let Mount {
             router,
             settings,
             framing,
-        } = &table.mounts()[mount as usize];
-        let route = match framing {
-            Framing::Plain => handshake::Route::WebSocket,
-            Framing::SockJs(_) | Framing::RawSockJs => handshake::Route::Transport,
+        } = mounted;
+        let Some(shake) = self.check_upgrade(key, mounted, &req) else {
+            return;
         };
-        let asked = handshake::Request {
-            method: head.method,
-            http11: head.version == Version::Http11,
-            headers: head.headers,
-        };
-        let shake = match handshake::check(&asked, Versions::WithDrafts, route) {
-            Ok(shake) => shake,
-            Err(refusal) => return self.refuse_handshake(key, &refusal),
-        };
-        let from = OriginRequest::of(&head, req.host());
-        let allowed = match (
-            from.origin.filter(|_| !from.several),
-            &settings.allow_origin,
-        ) {
-            (Some(origin), Some(allow)) if !settings.origins.allows(&from) => {
-                self.guard("allow_origin", || allow(origin, &req))
-            }
-            _ => Some(settings.origins.allows(&from)),
-        };
-        let Some(allowed) = allowed else {
-            return self.refuse_with(key, 500, "", b"");
-        };
-        if !allowed {
-            loud!(
-                info,
-                "origin {:?} may not connect to host {:?}",
-                from.origin,
-                from.host
-            );
-            return self.refuse_handshake(key, &ORIGIN);
-        }
-        let protocol = match handshake::protocols(&asked) {
+        let protocol = match handshake::protocols(&asked(&req)) {
             Err(refusal) => return self.refuse_handshake(key, &refusal),
             Ok(offered) => {
                 let offered = offered.as_slice();
@@ -89,12 +57,8 @@ impl<S: 'static> Core<S> {
                     .map(str::to_owned)
             }
         };
-        if self.engine().conns.draining || self.is_short_of_memory() {
-            self.engine().conns.stats.handshakes_refused += 1;
-            return self.refuse_with(key, 503, "", b"Retry-After: 1\r\n");
-        }
         let by = match framing {
-            Framing::Plain => (Link::WebSocket(key), Transport::WebSocket),
+            Framing::Plain | Framing::SocketIo => (Link::WebSocket(key), Transport::WebSocket),
             Framing::RawSockJs => (Link::WebSocket(key), Transport::RawWebSocket),
             Framing::SockJs(_) => (Link::SockJs(key), Transport::WebSocket),
         };
@@ -107,7 +71,7 @@ impl<S: 'static> Core<S> {
         let Some(object) = self.guard(router.name, || (router.make)(&req)) else {
             return self.refuse_with(key, 500, "", b"");
         };
-        let kept = router.keep_request.then(|| Rc::new(req.keep(raw)));
+        let kept = router.keeps_request().then(|| Rc::new(req.keep(raw)));
         let upgrade = Upgrade {
             handshake: shake,
             protocol: protocol.clone(),
@@ -130,6 +94,60 @@ impl<S: 'static> Core<S> {
             }
             Some(Ok(())) => self.decided(io, id, Ok(())),
         }
+    }
+
+    /// What every handshake is checked for: its form, the origin, and whether there is room. `None`: it is
+    /// refused.
+    pub(super) fn check_upgrade(
+        &mut self,
+        key: ConnKey,
+        mount: &Mount<S>,
+        req: &Request<'_>,
+    ) -> Option<Handshake> {
+        let settings = &mount.settings;
+        let route = match mount.framing {
+            Framing::Plain => handshake::Route::WebSocket,
+            Framing::SockJs(_) | Framing::RawSockJs | Framing::SocketIo => {
+                handshake::Route::Transport
+            }
+        };
+        let shake = match handshake::check(&asked(req), Versions::WithDrafts, route) {
+            Ok(shake) => shake,
+            Err(refusal) => {
+                self.refuse_handshake(key, &refusal);
+                return None;
+            }
+        };
+        let from = OriginRequest::of(&req.head, req.host());
+        let allowed = match (
+            from.origin.filter(|_| !from.several),
+            &settings.allow_origin,
+        ) {
+            (Some(origin), Some(allow)) if !settings.origins.allows(&from) => {
+                self.guard("allow_origin", || allow(origin, req))
+            }
+            _ => Some(settings.origins.allows(&from)),
+        };
+        let Some(allowed) = allowed else {
+            self.refuse_with(key, 500, "", b"");
+            return None;
+        };
+        if !allowed {
+            loud!(
+                info,
+                "origin {:?} may not connect to host {:?}",
+                from.origin,
+                from.host
+            );
+            self.refuse_handshake(key, &ORIGIN);
+            return None;
+        }
+        if self.engine().conns.draining || self.is_short_of_memory() {
+            self.engine().conns.stats.handshakes_refused += 1;
+            self.refuse_with(key, 503, "", b"Retry-After: 1\r\n");
+            return None;
+        }
+        Some(shake)
     }
 
     pub(super) fn opening(&mut self, id: ConnectionId) -> Option<&mut Opening> {
@@ -195,14 +213,19 @@ impl<S: 'static> Core<S> {
 
     /// The same for who has no handshake to be answered.
     fn decided_otherwise(&mut self, id: ConnectionId, link: Link, decision: Result<(), Reject>) {
+        let mut opening = self.opening(id).map(std::mem::take).unwrap_or_default();
         match decision {
             Ok(()) => {
-                let opening = self.opening(id).map(std::mem::take);
-                let (close, waited) = opening.map_or((None, false), |it| (it.close, it.later));
+                let packets = std::mem::take(&mut opening.packets);
+                let (close, waited) = (opening.close, opening.later);
                 let engine = self.engine();
                 engine.opened(id);
-                if let Link::Session(key) = link {
-                    engine.accept_session(key);
+                match link {
+                    Link::Session(key) => engine.accept_session(key),
+                    Link::SocketIo(key) => {
+                        engine.accept_socketio(key, id, packets, &opening.headers);
+                    }
+                    _ => {}
                 }
                 if waited {
                     engine.release(id);
@@ -216,6 +239,9 @@ impl<S: 'static> Core<S> {
                 let engine = self.engine();
                 match link {
                     Link::Session(key) => engine.refuse_session(key, code, reason),
+                    Link::SocketIo(key) => {
+                        engine.refuse_socketio(key, id, &reject, &opening.headers);
+                    }
                     Link::Channel(below) => engine.tell_closed(id, below),
                     Link::WebSocket(_) | Link::SockJs(_) => {}
                 }
@@ -256,7 +282,7 @@ impl<S: 'static> Core<S> {
         head
     }
 
-    fn become_websocket(
+    pub(super) fn become_websocket(
         &mut self,
         io: &mut IoLoop<Msg>,
         key: ConnKey,
@@ -281,6 +307,7 @@ impl<S: 'static> Core<S> {
         conn.protocol = Protocol::WebSocket(WebSocket {
             machine: Machine::new(now),
             owner,
+            session: 0,
             mount,
             ages,
         });
@@ -331,6 +358,15 @@ impl<S: 'static> Core<S> {
             }
             (Refusing::Close(..), None) => self.refuse_with(key, 403, "", b""),
         }
+    }
+}
+
+/// The handshake as `proto` looks at it.
+fn asked<'a>(req: &Request<'a>) -> handshake::Request<'a> {
+    handshake::Request {
+        method: req.head.method,
+        http11: req.head.version == Version::Http11,
+        headers: req.head.headers,
     }
 }
 

@@ -56,24 +56,38 @@ pub enum Kind {
 pub struct Limits {
     /// Between two beats of ours; `None`: there are none. Default: 12 s.
     pub heartbeat_interval: Option<Duration>,
-    /// Beats that may go unanswered; after the next one the session is closed. Default: 2.
-    pub unanswered_max: u32,
+    /// At so many beats without a sign of life the session is closed. Default: 3.
+    pub missed_max: u32,
     /// Whether there are beats also while the client polls. Default: true.
     pub global_heartbeats: bool,
     /// How long a poll is held. Default: 20 s.
     pub polling_timeout: Duration,
     /// How long a session without a receiver lives. Default: 30 s.
     pub session_expiry: Duration,
+    /// Expiry is rounded up to multiples of this; zero: it is not. Default: zero.
+    pub check_interval: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             heartbeat_interval: Some(Duration::from_secs(12)),
-            unanswered_max: 2,
+            missed_max: 3,
             global_heartbeats: true,
             polling_timeout: Duration::from_secs(20),
             session_expiry: Duration::from_secs(30),
+            check_interval: Duration::ZERO,
+        }
+    }
+}
+
+impl Limits {
+    /// When a session that has no receiver from `now` on is gone.
+    fn expiry(&self, now: Instant) -> Instant {
+        let at = now + self.session_expiry;
+        match u64::try_from(self.check_interval.as_nanos()) {
+            Ok(grid) if grid > 0 => at.round_up(grid),
+            _ => at,
         }
     }
 }
@@ -107,7 +121,7 @@ impl<R> Session<R> {
             receiver: None,
             packets: Vec::new(),
             ends: Vec::new(),
-            due: now + limits.session_expiry,
+            due: limits.expiry(now),
             beat: Instant::FAR,
             unanswered: 0,
         };
@@ -130,6 +144,12 @@ impl<R> Session<R> {
     /// Whether the last packet has been pushed.
     pub fn is_closing(&self) -> bool {
         self.stage == Stage::Closing
+    }
+
+    /// Whether no packet waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
     }
 
     /// Whether everything is said.
@@ -159,7 +179,7 @@ impl<R> Session<R> {
     /// The receiver has had its answer, is lost, or makes room for another.
     pub fn detach(&mut self, now: Instant, limits: &Limits) -> Option<Receiver<R>> {
         let receiver = self.receiver.take()?;
-        self.due = now + limits.session_expiry;
+        self.due = limits.expiry(now);
         if !limits.global_heartbeats {
             self.beat = Instant::FAR;
         }
@@ -189,15 +209,16 @@ impl<R> Session<R> {
         self.beat = Instant::FAR;
     }
 
-    /// Bytes of packets that wait.
+    /// Bytes that waiting packets take.
     pub fn waiting(&self) -> usize {
-        self.packets.len()
+        self.packets.len() + self.ends.len() * size_of::<usize>()
     }
 
-    /// Drops the packets that wait; answers how many bytes they were.
+    /// Drops the packets that wait; answers how many bytes they took.
     pub fn drop_waiting(&mut self) -> usize {
-        self.ends.clear();
-        std::mem::take(&mut self.packets).len()
+        let waiting = self.waiting();
+        self.taken();
+        waiting
     }
 
     /// The packets that wait, in order.
@@ -213,6 +234,7 @@ impl<R> Session<R> {
         self.packets.clear();
         if self.packets.capacity() > PACKETS_BYTES_KEPT {
             self.packets = Vec::new();
+            self.ends = Vec::new();
         }
     }
 
@@ -234,13 +256,12 @@ impl<R> Session<R> {
         if now < self.beat {
             return None;
         }
-        if self.unanswered >= limits.unanswered_max {
-            self.beat = Instant::FAR;
-            return Some(Due::Silent);
-        }
         self.unanswered += 1;
         self.arm_beat(now, limits);
-        Some(Due::Heartbeat)
+        match self.unanswered >= limits.missed_max {
+            true => Some(Due::Silent),
+            false => Some(Due::Heartbeat),
+        }
     }
 
     fn arm_beat(&mut self, now: Instant, limits: &Limits) {
@@ -289,7 +310,7 @@ mod tests {
         assert!(say(&mut session, "1::"));
         assert!(say(&mut session, "3:::x"));
         assert_eq!(texts(&session), ["1::", "3:::x"]);
-        assert_eq!(session.waiting(), 8);
+        assert_eq!(session.waiting(), 8 + 2 * size_of::<usize>());
         session.attach(1, Kind::Poll, at(10), &limits);
         session.taken();
         assert_eq!(texts(&session), [""; 0]);
@@ -312,6 +333,19 @@ mod tests {
         assert_eq!(session.poll_timeout(), Instant::FAR);
         session.detach(at(40_000), &limits);
         assert_eq!(session.poll_timeout(), at(70_000));
+    }
+
+    #[test]
+    fn expiry_is_rounded_up() {
+        let limits = Limits {
+            heartbeat_interval: None,
+            check_interval: Duration::from_secs(15),
+            ..Limits::default()
+        };
+        let session = Session::<u8>::new(at(1), &limits);
+        assert_eq!(session.poll_timeout(), at(45_000));
+        let session = Session::<u8>::new(at(0), &limits);
+        assert_eq!(session.poll_timeout(), at(30_000));
     }
 
     #[test]
@@ -352,7 +386,6 @@ mod tests {
             session.handle_timeout(at(48_000), &limits),
             Some(Due::Silent)
         );
-        assert_eq!(session.handle_timeout(at(60_000), &limits), None);
     }
 
     #[test]

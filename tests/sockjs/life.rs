@@ -30,9 +30,17 @@ fn noting() -> Script {
 
 // ---- opening and expiry ------------------------------------------------------------------------
 
+const OVER_HTTP: [Transport; 5] = [
+    Transport::XhrStreaming,
+    Transport::Xhr,
+    Transport::EventSource,
+    Transport::HtmlFile,
+    Transport::Jsonp,
+];
+
 #[test]
 fn every_transport_opens_a_session() {
-    for transport in Transport::ALL.into_iter().skip(2) {
+    for (at, transport) in OVER_HTTP.into_iter().enumerate() {
         let (mut rig, script) = sockjs(noting());
         let name = transport.name();
         let method = if name.starts_with("xhr") {
@@ -54,11 +62,7 @@ fn every_transport_opens_a_session() {
             counts.jsonp,
         ];
         assert_eq!(all.iter().sum::<u64>(), 1, "{name}");
-        let at = Transport::ALL
-            .iter()
-            .position(|other| *other == transport)
-            .unwrap();
-        assert_eq!(all[at - 2], 1, "{name}");
+        assert_eq!(all[at], 1, "{name}");
         rig.over(&script, client);
         assert_eq!(script.closed(), [0]);
     }

@@ -70,6 +70,20 @@ pub fn parse(rest: &str) -> Option<Route<'_>> {
     })
 }
 
+impl Route<'_> {
+    /// Whether an upgrade belongs there.
+    pub fn is_websocket(self) -> bool {
+        let transport = match self {
+            Self::Transport { transport, .. } => transport,
+            _ => None,
+        };
+        matches!(
+            transport,
+            Some(Transport::WebSocket | Transport::FlashSocket)
+        )
+    }
+}
+
 impl Transport {
     /// As it is written in paths and in the answer of a handshake.
     pub fn name(self) -> &'static str {

@@ -1,14 +1,10 @@
 //! Requests at a SockJS mount: which endpoint answers, and what becomes of the session.
 //!
-//! Not here: headers (`sockjs_site.rs`); what a session sends (`sessions.rs`).
+//! Not here: headers (`site.rs`); what a session sends (`session.rs`).
 
-use super::Msg;
-use super::core::Core;
-use super::engine::{Link, Opening, Rare};
-use super::request::Request;
-use super::sessions::{Place, SessionKey};
-use super::sockjs_site::{Null, Site, cache, put};
-use super::timers::TimerRun;
+pub(crate) mod session;
+mod site;
+
 use crate::Reject;
 use crate::conn::ConnKey;
 use crate::conn::http1::{OutBody, Outgoing};
@@ -22,16 +18,23 @@ use crate::proto::sockjs::wrapping::{
 use crate::proto::sockjs::{frame, page};
 use crate::reactor::IoLoop;
 use crate::router::{SockJs, SockJsMount};
-use crate::session::{self, Session};
+use crate::server::Msg;
+use crate::server::core::Core;
+use crate::server::engine::{Link, Opening, Rare};
+use crate::server::request::Request;
+use crate::server::sessions::{Family, Place, SessionKey};
+use crate::server::timers::TimerRun;
+use crate::session::sockjs::{Limits, Session};
+use site::{Null, Site, cache, put};
 use std::borrow::Cow;
 use std::rc::Rc;
 
 /// A request on a conn: the place of its answer, before its headers are known.
-pub(super) type At = (ConnKey, u32);
+pub(in crate::server) type At = (ConnKey, u32);
 
 impl<S: 'static> Core<S> {
     /// Answers a request at or below the prefix of a mount.
-    pub(super) fn sockjs(
+    pub(in crate::server) fn sockjs(
         &mut self,
         io: &mut IoLoop<Msg>,
         at: At,
@@ -71,7 +74,7 @@ impl<S: 'static> Core<S> {
                     of.settings.websocket,
                     of.settings.jsessionid,
                     of.base_url.as_deref(),
-                    super::random_u32(),
+                    crate::server::random_u32(),
                 );
                 let mut lines = site.nocache();
                 site.cors(&mut lines, Null::Echoed);
@@ -96,13 +99,16 @@ impl<S: 'static> Core<S> {
                 }
                 match transport {
                     path::Transport::XhrSend | path::Transport::JsonpSend => {
-                        let jsonp = transport == path::Transport::JsonpSend;
-                        self.send_request(io, place(at, lines, jsonp), (mount, id), &req);
+                        let thanks = match transport {
+                            path::Transport::JsonpSend => "ok",
+                            _ => "",
+                        };
+                        self.send_request(io, place(at, lines, thanks), (mount, id), &req);
                     }
                     _ => match receiver(transport, &req) {
                         Ok((wrapping, transport)) => {
                             let to = Receiving {
-                                at: place(at, lines, false),
+                                at: place(at, lines, ""),
                                 wrapping,
                                 transport,
                             };
@@ -176,26 +182,29 @@ impl<S: 'static> Core<S> {
         req: Request<'_>,
     ) {
         let table = Rc::clone(&self.table);
-        let of = &table.sockjs()[mount as usize].of;
-        let ip = req.remote_ip();
+        let SockJsMount { of, websocket, .. } = &table.sockjs()[mount as usize];
+        let (number, ip) = (*websocket as u32, req.remote_ip());
         let engine = self.engine();
-        let Some(key) = engine.sessions.find(mount, id) else {
+        let Some(key) = engine.sessions.find(number, id) else {
             return self.new_session(io, to, (mount, id), raw, req);
         };
         let Some(entry) = engine.sessions.arena.get(key) else {
+            return;
+        };
+        let Family::SockJs(sockjs) = &entry.family else {
             return;
         };
         let mut refused = Vec::new();
         if of.settings.verify_ip && entry.ip != ip {
             let text = "Attempted to connect to session from different IP";
             frame::push_close(&mut refused, 2010, text);
-        } else if entry.session.receiver().is_some() {
+        } else if sockjs.session.receiver().is_some() {
             frame::push_close(&mut refused, 2010, "Another connection still open");
         }
         if refused.is_empty() {
             engine.attach(key, to.at, to.wrapping);
         } else {
-            let limits = Rc::clone(&entry.limits);
+            let limits = Rc::clone(&sockjs.limits);
             engine.turn_away(&to.at, &to.wrapping, &limits, &refused);
         }
     }
@@ -209,14 +218,20 @@ impl<S: 'static> Core<S> {
         req: Request<'_>,
     ) {
         let table = Rc::clone(&self.table);
-        let SockJsMount { router, of, .. } = &table.sockjs()[mount as usize];
+        let SockJsMount {
+            router,
+            of,
+            websocket,
+            ..
+        } = &table.sockjs()[mount as usize];
+        let number = *websocket as u32;
         let (max, per_ip) = (of.settings.sessions_max, of.settings.sessions_per_ip_max);
         let ip = req.remote_ip();
         let short = self.engine().conns.draining || self.is_short_of_memory();
         let sessions = &self.engine().sessions;
         if short
-            || sessions.of_mount(mount) >= max
-            || (per_ip > 0 && sessions.of_ip(mount, ip) >= per_ip)
+            || sessions.of_mount(number) >= max
+            || (per_ip > 0 && sessions.of_ip(number, ip) >= per_ip)
         {
             self.engine().conns.stats.handshakes_refused += 1;
             let mut lines = to.at.headers;
@@ -234,10 +249,11 @@ impl<S: 'static> Core<S> {
         };
         let limits = Rc::clone(&table.session_limits()[mount as usize]);
         let session = Session::new(io.now(), &limits);
+        let family = Family::SockJs(session::SockJs { session, limits });
         let from = (req.peer(), ip);
         let sessions = &mut self.engine().sessions;
-        let key = sessions.insert(mount, name, session, limits, from);
-        let kept = router.keep_request.then(|| Rc::new(req.keep(raw)));
+        let key = sessions.insert(number, name, family, from);
+        let kept = router.keeps_request().then(|| Rc::new(req.keep(raw)));
         let rare = Rare::opening(Opening::new(None), kept);
         let by = (Link::Session(key), to.transport);
         let id = self.engine().begin(index, by, object, rare);
@@ -264,15 +280,16 @@ impl<S: 'static> Core<S> {
     }
 
     /// The client's messages wait for the decision, which has to come in time.
-    pub(super) fn decide_in_time(&mut self, id: ConnectionId) {
+    pub(in crate::server) fn decide_in_time(&mut self, id: ConnectionId) {
         let after = self.settings.answer_timeout;
         let engine = self.engine();
         engine.hold(id);
         let run = TimerRun::App(Box::new(move |app| {
             let mut engine = app.shared().engine.borrow_mut();
-            engine
-                .next
-                .push_back(super::engine::Next::Decided(id, Err(Reject::status(503))));
+            engine.next.push_back(crate::server::engine::Next::Decided(
+                id,
+                Err(Reject::status(503)),
+            ));
         }));
         engine.start_timer(Some(id), after, run);
     }
@@ -287,9 +304,10 @@ impl<S: 'static> Core<S> {
         (mount, id): (u32, &str),
         req: &Request<'_>,
     ) {
-        let verify = self.table.sockjs()[mount as usize].of.settings.verify_ip;
+        let of = &self.table.sockjs()[mount as usize];
+        let (verify, number) = (of.of.settings.verify_ip, of.websocket as u32);
         let sessions = &self.engine().sessions;
-        let key = sessions.find(mount, id).filter(|key| {
+        let key = sessions.find(number, id).filter(|key| {
             let entry = sessions.arena.get(*key);
             !verify || entry.is_some_and(|entry| entry.ip == req.remote_ip())
         });
@@ -300,9 +318,9 @@ impl<S: 'static> Core<S> {
             // A client sends one request at a time, so this is none: one of them is waiting already.
             return self.reply((at.conn, at.serial), (503, None, b""), &at.headers);
         }
-        let text = match at.ok_body {
-            true => message::send_body(req.header("Content-Type"), req.body()),
-            false => std::str::from_utf8(req.body())
+        let text = match at.thanks {
+            "ok" => message::send_body(req.header("Content-Type"), req.body()),
+            _ => std::str::from_utf8(req.body())
                 .map(Cow::Borrowed)
                 .map_err(|_| Broken::Json),
         };
@@ -360,12 +378,12 @@ impl<S: 'static> Core<S> {
     }
 
     /// Hands messages on, each with what follows from it.
-    pub(super) fn deliver(
+    pub(in crate::server) fn deliver(
         &mut self,
         io: &mut IoLoop<Msg>,
         id: ConnectionId,
         mut messages: Messages<'_>,
-        out: &mut super::messages::Out<S>,
+        out: &mut crate::server::messages::Out<S>,
     ) -> Delivered {
         let mut scratch = std::mem::take(&mut self.text);
         let mut delivered = Delivered::default();
@@ -416,10 +434,10 @@ impl<S: 'static> Core<S> {
 
 /// What became of the messages of one request or frame.
 #[derive(Default)]
-pub(super) struct Delivered {
-    pub(super) count: u64,
+pub(in crate::server) struct Delivered {
+    pub(in crate::server) count: u64,
     /// The application has failed at one of them.
-    pub(super) panicked: bool,
+    pub(in crate::server) panicked: bool,
 }
 
 /// A receiver on its way to a session.
@@ -429,12 +447,12 @@ struct Receiving {
     transport: Transport,
 }
 
-fn place((conn, serial): At, lines: Vec<u8>, ok_body: bool) -> Place {
+fn place((conn, serial): At, lines: Vec<u8>, thanks: &'static str) -> Place {
     Place {
         conn,
         serial,
         headers: lines,
-        ok_body,
+        thanks,
     }
 }
 
@@ -463,8 +481,8 @@ fn receiver(
 }
 
 /// The limits of a mount's sessions.
-pub(super) fn limits(of: &SockJs) -> session::Limits {
-    session::Limits {
+pub(in crate::server) fn limits(of: &SockJs) -> Limits {
+    Limits {
         heartbeat_delay: of.settings.heartbeat_delay,
         disconnect_delay: of.settings.disconnect_delay,
         response_limit: of.settings.response_limit,
@@ -479,7 +497,7 @@ const NOT_FOUND: (u16, Option<&str>, &[u8]) = (404, PLAIN, b"404 Error: Page not
 
 /// Messages of one send, or of one frame of a WebSocket: they are handed on in one turn of the loop, while
 /// everybody else waits.
-pub(super) const MESSAGES_MAX: usize = 4096;
+pub(in crate::server) const MESSAGES_MAX: usize = 4096;
 
 /// A scratch text that a large message has grown beyond this is given back.
 const TEXT_BYTES_KEPT: usize = 64 << 10;

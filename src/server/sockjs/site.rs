@@ -1,17 +1,17 @@
 //! Which endpoints of a SockJS mount a request may use, and the headers of its answers: caching, CORS,
 //! the cookie.
 
-use super::request::Request;
 use crate::proto::http::date;
 use crate::proto::http::origin::{OriginRequest, Origins};
 use crate::proto::http::response::push_field;
 use crate::proto::sockjs::Profile;
 use crate::proto::sockjs::path::{self, Endpoint};
 use crate::router::SockJs;
+use crate::server::request::Request;
 use crate::time::UnixSeconds;
 
 /// A mount as one request sees it: what is offered to it, and which headers it gets.
-pub(super) struct Site<'a> {
+pub(in crate::server) struct Site<'a> {
     of: &'a SockJs,
     req: &'a Request<'a>,
     /// Any page may connect.
@@ -20,18 +20,18 @@ pub(super) struct Site<'a> {
 
 /// What is answered to an origin of `null`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Null {
+pub(in crate::server) enum Null {
     Echoed,
     Any,
 }
 
 impl<'a> Site<'a> {
-    pub(super) fn new(of: &'a SockJs, req: &'a Request<'a>) -> Self {
+    pub(in crate::server) fn new(of: &'a SockJs, req: &'a Request<'a>) -> Self {
         let any = matches!(of.origins.origins, Origins::Any);
         Self { of, req, any }
     }
 
-    pub(super) fn offers(&self, endpoint: Endpoint<'_>) -> bool {
+    pub(in crate::server) fn offers(&self, endpoint: Endpoint<'_>) -> bool {
         let on = &self.of.settings;
         match endpoint {
             Endpoint::Greeting | Endpoint::Info => true,
@@ -52,12 +52,12 @@ impl<'a> Site<'a> {
         }
     }
 
-    pub(super) fn upgrades(&self) -> bool {
+    pub(in crate::server) fn upgrades(&self) -> bool {
         self.req.head.has_option("Upgrade", "websocket")
     }
 
     /// Whether the page that asks may use a session. Without CORS headers it could not read, but send.
-    pub(super) fn may_connect(&self) -> bool {
+    pub(in crate::server) fn may_connect(&self) -> bool {
         self.any || {
             let from = OriginRequest::of(&self.req.head, self.req.host());
             self.of.origins.allows(&from)
@@ -68,7 +68,7 @@ impl<'a> Site<'a> {
         self.of.profile == Profile::V033
     }
 
-    pub(super) fn nocache(&self) -> Vec<u8> {
+    pub(in crate::server) fn nocache(&self) -> Vec<u8> {
         let mut lines = Vec::with_capacity(320);
         lines.extend_from_slice(match self.old() {
             true => b"Cache-Control: no-store, no-cache, must-revalidate, max-age=0\r\n".as_slice(),
@@ -80,7 +80,7 @@ impl<'a> Site<'a> {
     }
 
     /// The headers of every answer of a transport.
-    pub(super) fn session_lines(&self, transport: path::Transport) -> Vec<u8> {
+    pub(in crate::server) fn session_lines(&self, transport: path::Transport) -> Vec<u8> {
         use path::Transport::{EventSource, HtmlFile, Jsonp, JsonpSend, XhrStreaming};
         let mut lines = self.nocache();
         if matches!(transport, XhrStreaming | EventSource | HtmlFile) {
@@ -98,7 +98,7 @@ impl<'a> Site<'a> {
     }
 
     /// What lets pages of other origins read an answer.
-    pub(super) fn cors(&self, lines: &mut Vec<u8>, null: Null) {
+    pub(in crate::server) fn cors(&self, lines: &mut Vec<u8>, null: Null) {
         let origin = self.req.header("Origin").filter(|origin| is_origin(origin));
         lines.extend_from_slice(b"Vary: Origin\r\n");
         if !self.any && (origin.is_none() || !self.may_connect()) {
@@ -128,7 +128,7 @@ impl<'a> Site<'a> {
         }
     }
 
-    pub(super) fn preflight(&self, endpoint: Endpoint<'_>, now: UnixSeconds) -> Vec<u8> {
+    pub(in crate::server) fn preflight(&self, endpoint: Endpoint<'_>, now: UnixSeconds) -> Vec<u8> {
         let mut lines = cache(now);
         self.cors(&mut lines, Null::Echoed);
         let methods = match endpoint {
@@ -143,7 +143,7 @@ impl<'a> Site<'a> {
 }
 
 /// A year in the caches.
-pub(super) fn cache(now: UnixSeconds) -> Vec<u8> {
+pub(in crate::server) fn cache(now: UnixSeconds) -> Vec<u8> {
     let mut lines = b"Cache-Control: public, max-age=31536000\r\nExpires: ".to_vec();
     lines.extend_from_slice(&date::format(UnixSeconds(now.0 + 31_536_000)));
     lines.extend_from_slice(b"\r\n");
@@ -152,7 +152,7 @@ pub(super) fn cache(now: UnixSeconds) -> Vec<u8> {
 
 /// Adds a header. Values that come from the request were checked when it was parsed; one that is not
 /// allowed in an answer all the same is left out.
-pub(super) fn put(lines: &mut Vec<u8>, name: &str, value: &str) {
+pub(in crate::server) fn put(lines: &mut Vec<u8>, name: &str, value: &str) {
     if let Err(error) = push_field(lines, name, value) {
         log::debug!("header {name:?} is left out: {error}");
     }

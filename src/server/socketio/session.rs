@@ -1,0 +1,693 @@
+//! Sessions of Socket.IO: their ids and endpoints, the packets they send, and the way of those to
+//! whatever receiver there is.
+
+use super::{Rules, site};
+use crate::Reject;
+use crate::conn::http1::{OutBody, Outgoing};
+use crate::conn::{ConnKey, Queued};
+use crate::connection::{Cause, CloseReason, ConnectionId, Sent, Transport};
+use crate::proto::sio09::payload::Payload;
+use crate::proto::sio09::{handshake, packet, wrapping};
+use crate::proto::ws::Kind;
+use crate::server::engine::{Engine, Life, Link, Next};
+use crate::server::sessions::{Family, Place, SessionKey, Sessions};
+use crate::session::socketio::{self, Due, Session};
+use std::rc::Rc;
+
+/// A session, and what the server knows beside it.
+pub(crate) struct SocketIo {
+    pub(crate) session: Session<At>,
+    pub(crate) rules: Rc<Rules>,
+    /// Connections below the root, by name.
+    pub(crate) endpoints: Vec<(Box<str>, ConnectionId)>,
+    /// Packets that were dropped.
+    pub(crate) broken: u32,
+    /// The request that is answered when the application has decided.
+    pub(crate) handshake: Option<Box<(Place, Option<u32>)>>,
+}
+
+/// A receiver: where it is, and how packets are put there.
+#[derive(Debug)]
+pub(crate) struct At {
+    pub(crate) place: Place,
+    pub(crate) way: Way,
+}
+
+/// How packets are put into what a receiver takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    WebSocket,
+    FlashSocket,
+    XhrPolling,
+    /// In a call of the function with that index.
+    JsonpPolling(u32),
+    HtmlFile,
+}
+
+impl Way {
+    pub(crate) fn transport(self) -> Transport {
+        match self {
+            Self::WebSocket => Transport::WebSocket,
+            Self::FlashSocket => Transport::FlashSocket,
+            Self::XhrPolling => Transport::XhrPolling,
+            Self::JsonpPolling(_) => Transport::JsonpPolling,
+            Self::HtmlFile => Transport::HtmlFile,
+        }
+    }
+
+    fn kind(self) -> socketio::Kind {
+        match self {
+            Self::WebSocket | Self::FlashSocket => socketio::Kind::WebSocket,
+            Self::XhrPolling | Self::JsonpPolling(_) => socketio::Kind::Poll,
+            Self::HtmlFile => socketio::Kind::Stream,
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::JsonpPolling(_) => "text/javascript; charset=UTF-8",
+            Self::HtmlFile => "text/html; charset=UTF-8",
+            _ => "text/plain; charset=UTF-8",
+        }
+    }
+
+    /// Appends a payload as it goes over the wire.
+    fn wrap(self, payload: &str, out: &mut Vec<u8>) {
+        match self {
+            Self::JsonpPolling(index) => handshake::push_jsonp(out, index, payload),
+            Self::HtmlFile => wrapping::push_htmlfile(out, payload),
+            _ => out.extend_from_slice(payload.as_bytes()),
+        }
+    }
+}
+
+impl SocketIo {
+    pub(crate) fn new(session: Session<At>, rules: Rc<Rules>) -> Self {
+        Self {
+            session,
+            rules,
+            endpoints: Vec::new(),
+            broken: 0,
+            handshake: None,
+        }
+    }
+
+    /// The connection below the root that has this name.
+    pub(crate) fn endpoint(&self, name: &str) -> Option<ConnectionId> {
+        let mut endpoints = self.endpoints.iter();
+        endpoints.find(|(of, _)| **of == *name).map(|(_, id)| *id)
+    }
+
+    /// The WebSocket that takes packets as they come: nothing waits before them.
+    #[inline]
+    fn direct(&self) -> Option<ConnKey> {
+        let receiver = self.session.receiver()?;
+        let direct = receiver.kind == socketio::Kind::WebSocket && self.session.is_empty();
+        direct.then_some(receiver.at.place.conn)
+    }
+}
+
+impl Sessions {
+    #[inline]
+    pub(crate) fn socketio(&mut self, key: SessionKey) -> Option<&mut SocketIo> {
+        match &mut self.arena.get_mut(key)?.family {
+            Family::SocketIo(it) => Some(it),
+            Family::SockJs(_) => None,
+        }
+    }
+}
+
+impl<S: 'static> Engine<S> {
+    // ---- packets that go --------------------------------------------------------------------
+
+    /// Sends what `write` appends, given the endpoint of the connection.
+    pub(in crate::server) fn send_packet(
+        &mut self,
+        id: ConnectionId,
+        write: impl FnOnce(&mut Vec<u8>, &str),
+    ) -> Sent {
+        let Some(entry) = self.connections.get_mut(id.0) else {
+            return Sent::Gone;
+        };
+        let Link::SocketIo(key) = entry.link else {
+            return Sent::Unsupported;
+        };
+        let mut bytes = std::mem::take(&mut self.frame);
+        bytes.clear();
+        let endpoint = entry.rare.as_ref().and_then(|rare| rare.channel.as_deref());
+        write(&mut bytes, endpoint.unwrap_or_default());
+        let sent = match entry.life {
+            Life::Closing => Sent::Gone,
+            Life::Open => self.queue_packet(key, &bytes),
+            Life::Opening => self.keep_packet(id, &bytes),
+        };
+        self.keep_frame(bytes);
+        sent
+    }
+
+    /// Sends a packet that was made for many.
+    pub(in crate::server) fn queue_packet(&mut self, key: SessionKey, bytes: &[u8]) -> Sent {
+        let Some(entry) = self.sessions.arena.get_mut(key) else {
+            return Sent::Gone;
+        };
+        let Family::SocketIo(it) = &mut entry.family else {
+            return Sent::Gone;
+        };
+        let root = entry.connection;
+        if let Some(conn) = it.direct() {
+            return match self.conns.send(conn, Kind::Text, bytes) {
+                Queued::Yes => Sent::Queued,
+                Queued::OverHigh => Sent::Full,
+                Queued::Gone => Sent::Gone,
+                Queued::OverMax => self.overflow_session(root),
+            };
+        }
+        let before = it.session.waiting();
+        if before >= self.conns.settings.write_max_bytes {
+            return self.overflow_session(root);
+        }
+        if !it.session.push(|out| out.extend_from_slice(bytes)) {
+            return Sent::Gone;
+        }
+        let waiting = it.session.waiting();
+        let over = waiting > self.conns.settings.write_high_bytes;
+        entry.full |= over;
+        self.conns.queued += waiting - before;
+        self.conns.stats.messages_out += 1;
+        self.sessions.mark_dirty(key);
+        if over { Sent::Full } else { Sent::Queued }
+    }
+
+    fn overflow_session(&mut self, root: Option<ConnectionId>) -> Sent {
+        if let Some(id) = root {
+            self.overflow(id);
+        }
+        Sent::Gone
+    }
+
+    /// Keeps a packet until the connection is accepted.
+    fn keep_packet(&mut self, id: ConnectionId, bytes: &[u8]) -> Sent {
+        let max = self.conns.settings.write_max_bytes;
+        let entry = self.connections.get_mut(id.0);
+        let rare = entry.and_then(|entry| entry.rare.as_mut());
+        let opening = rare.and_then(|rare| rare.opening.as_mut());
+        let Some(opening) = opening.filter(|opening| opening.close.is_none()) else {
+            return Sent::Gone;
+        };
+        if opening.packet_bytes >= max {
+            self.overflow(id);
+            return Sent::Gone;
+        }
+        opening.packet_bytes += bytes.len() + size_of::<Box<[u8]>>();
+        opening.packets.push(bytes.into());
+        Sent::Queued
+    }
+
+    /// Queues a packet of the protocol's own, however much waits.
+    pub(in crate::server) fn push_packet(
+        &mut self,
+        key: SessionKey,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let Some(it) = self.sessions.socketio(key) else {
+            return;
+        };
+        let before = it.session.waiting();
+        it.session.push(write);
+        self.conns.queued += it.session.waiting() - before;
+        self.sessions.mark_dirty(key);
+    }
+
+    /// Hands what waits to the receiver, as far as there is one that takes it.
+    pub(in crate::server) fn flush_socketio(&mut self, key: SessionKey) {
+        let (now, high) = (self.conns.now, self.conns.settings.write_high_bytes);
+        let Some(it) = self.sessions.socketio(key) else {
+            return;
+        };
+        let closing = it.session.is_closing();
+        if it.session.is_empty() && !closing {
+            return;
+        }
+        let Some(receiver) = it.session.receiver() else {
+            return;
+        };
+        let (conn, way) = (receiver.at.place.conn, receiver.at.way);
+        // What a slow receiver does not take stays here, where the limits of `send` see it.
+        if !closing && self.conns.waiting(conn) >= high {
+            return;
+        }
+        let mut out = std::mem::take(&mut self.sessions.out);
+        out.clear();
+        let Some(it) = self.sessions.socketio(key) else {
+            return;
+        };
+        let limits = &it.rules.limits;
+        let waiting = it.session.waiting();
+        let last = closing || way.kind() == socketio::Kind::Poll;
+        if way.kind() == socketio::Kind::WebSocket {
+            for packet in it.session.packets() {
+                self.conns.send_waiting(conn, packet);
+            }
+        } else {
+            wrap(it.session.packets(), way, &mut out);
+        }
+        it.session.taken();
+        let receiver = last.then(|| it.session.detach(now, limits)).flatten();
+        let over = it.session.is_over();
+        self.conns.queued = self.conns.queued.saturating_sub(waiting);
+        if let Some(receiver) = &receiver {
+            self.finish(receiver, &out);
+        } else if let Some(receiver) = self
+            .sessions
+            .socketio(key)
+            .and_then(|it| it.session.receiver())
+        {
+            let at = &receiver.at.place;
+            if way == Way::HtmlFile {
+                self.conns.stream(at.conn, at.serial, &out);
+            }
+        }
+        self.sessions.out = out;
+        if over {
+            self.forget_session(key, Cause::Server);
+        }
+    }
+
+    /// Ends what a receiver is, with these last bytes.
+    fn finish(&mut self, receiver: &socketio::Receiver<At>, bytes: &[u8]) {
+        let At { place, way } = &receiver.at;
+        let ended = match way {
+            Way::WebSocket | Way::FlashSocket => {
+                let code = if self.conns.draining { 1001 } else { 1000 };
+                self.conns.close_websocket(place.conn, code, "");
+                false
+            }
+            Way::HtmlFile => {
+                self.conns.stream(place.conn, place.serial, bytes);
+                self.conns.end_stream(place.conn, place.serial)
+            }
+            Way::XhrPolling | Way::JsonpPolling(_) => {
+                let response = Outgoing {
+                    status: 200,
+                    content_type: Some(way.content_type()),
+                    headers: &place.headers,
+                    body: OutBody::Bytes(bytes),
+                    close: false,
+                };
+                self.conns.answer(place.conn, place.serial, response)
+            }
+        };
+        if ended {
+            self.next.push_back(Next::Answered(place.conn));
+        }
+    }
+
+    /// Answers a request for packets with one, without a session.
+    pub(in crate::server) fn answer_packet(&mut self, place: Place, way: Way, text: &[u8]) {
+        let mut out = Vec::new();
+        wrap(std::iter::once(text), way, &mut out);
+        let at = At { place, way };
+        self.begin_stream(&at);
+        let kind = way.kind();
+        self.finish(&socketio::Receiver { at, kind }, &out);
+    }
+
+    // ---- receivers --------------------------------------------------------------------------
+
+    /// A streamed answer begins at once: head and prelude.
+    fn begin_stream(&mut self, at: &At) {
+        if at.way != Way::HtmlFile {
+            return;
+        }
+        let place = &at.place;
+        let response = Outgoing {
+            status: 200,
+            content_type: Some(at.way.content_type()),
+            headers: &place.headers,
+            body: OutBody::Stream,
+            close: false,
+        };
+        self.conns.answer(place.conn, place.serial, response);
+        let prelude = wrapping::HTMLFILE_PRELUDE;
+        self.conns.stream(place.conn, place.serial, prelude);
+    }
+
+    /// Attaches a receiver; the one before it makes room.
+    pub(in crate::server) fn attach_socketio(&mut self, key: SessionKey, at: At) {
+        let now = self.conns.now;
+        let Some(it) = self.sessions.socketio(key) else {
+            return;
+        };
+        if let Some(old) = it.session.detach(now, &it.rules.limits) {
+            let mut out = Vec::new();
+            wrap(std::iter::once(packet::NOOP), old.at.way, &mut out);
+            self.finish(&old, &out);
+        }
+        self.begin_stream(&at);
+        self.conns.set_session(at.place.conn, key.to_bits());
+        let (kind, transport) = (at.way.kind(), at.way.transport());
+        if let Some(it) = self.sessions.socketio(key) {
+            it.session.attach(at, kind, now, &it.rules.limits);
+        }
+        self.name_transport(key, transport);
+        self.flush_session(key);
+    }
+
+    /// Its connections go on over another transport.
+    fn name_transport(&mut self, key: SessionKey, transport: Transport) {
+        let Some(entry) = self.sessions.arena.get(key) else {
+            return;
+        };
+        for id in entry.connections() {
+            let Some(connection) = self.connections.get_mut(id.0) else {
+                continue;
+            };
+            let before = std::mem::replace(&mut connection.transport, transport);
+            if connection.life != Life::Opening && entry.connection == Some(id) {
+                self.conns.stats.transports.closed(before);
+                self.conns.stats.transports.opened(transport);
+            }
+        }
+    }
+
+    /// Its receiver is lost. What waits is kept for who comes back in time.
+    pub(in crate::server) fn socketio_detached(&mut self, key: SessionKey) {
+        let now = self.conns.now;
+        if let Some(it) = self.sessions.socketio(key) {
+            it.session.detach(now, &it.rules.limits);
+            if it.session.is_over() {
+                return self.forget_session(key, Cause::Lost);
+            }
+            self.after_flush(key);
+        }
+    }
+
+    /// The timer of a session has fired.
+    pub(in crate::server) fn socketio_timeout(&mut self, key: SessionKey) {
+        let now = self.conns.now;
+        let Some(entry) = self.sessions.arena.get_mut(key) else {
+            return;
+        };
+        let (root, conn) = (entry.connection, entry.conn());
+        let Some(it) = self.sessions.socketio(key) else {
+            return;
+        };
+        match it.session.handle_timeout(now, &it.rules.limits) {
+            None => self.after_flush(key),
+            Some(Due::PollEnded) => {
+                self.push_packet(key, |out| out.extend_from_slice(packet::NOOP));
+                self.flush_session(key);
+            }
+            Some(Due::Silent) if !conn.is_some_and(|conn| self.conns.is_paused(conn)) => {
+                self.conns.stats.ping_timeouts += 1;
+                if let Some(id) = root {
+                    self.close(id, Cause::Timeout, 1000, "heartbeat timeout");
+                }
+                self.flush_session(key);
+            }
+            // Whoever is not read cannot show that it lives.
+            Some(Due::Silent | Due::Heartbeat) => {
+                self.push_packet(key, |out| out.extend_from_slice(packet::HEARTBEAT));
+                self.flush_session(key);
+            }
+            Some(Due::Expired) => self.forget_session(key, Cause::Timeout),
+        }
+    }
+
+    // ---- beginning and end ------------------------------------------------------------------
+
+    /// The application has taken a connection: the root of a session, or an endpoint.
+    pub(in crate::server) fn accept_socketio(
+        &mut self,
+        key: SessionKey,
+        id: ConnectionId,
+        packets: Vec<Box<[u8]>>,
+        headers: &[u8],
+    ) {
+        let endpoint = self.endpoint_of(id);
+        let Some(it) = self.sessions.socketio(key) else {
+            return;
+        };
+        let rules = Rc::clone(&it.rules);
+        if endpoint.is_none() {
+            it.session.accept();
+            if let Some((mut place, script)) = it.handshake.take().map(|it| *it) {
+                let mut body = Vec::new();
+                let settings = &rules.settings;
+                let beat = settings.heartbeat_interval;
+                let announced = |time| site::seconds(time + settings.client_timeout);
+                let beat = (!beat.is_zero()).then(|| announced(beat));
+                let close = announced(settings.xhr_polling_timeout);
+                let entry = self.sessions.arena.get(key);
+                let sid = entry.map_or("", |entry| &*entry.name.1);
+                handshake::push_body(&mut body, sid, beat, close, &rules.transports);
+                place.headers.extend_from_slice(headers);
+                self.answer_handshake(&place, script, &body);
+            }
+        }
+        let endpoint = endpoint.as_deref().unwrap_or_default();
+        self.push_packet(key, |out| packet::push_connect(out, endpoint));
+        self.conns.stats.messages_out += packets.len() as u64;
+        for packet in packets {
+            self.push_packet(key, |out| out.extend_from_slice(&packet));
+        }
+        self.after_flush(key);
+    }
+
+    fn answer_handshake(&mut self, place: &Place, script: Option<u32>, body: &[u8]) {
+        let mut out = Vec::new();
+        let content_type = match script {
+            None => {
+                out.extend_from_slice(body);
+                "text/plain; charset=UTF-8"
+            }
+            Some(index) => {
+                let text = std::str::from_utf8(body).unwrap_or_default();
+                handshake::push_jsonp(&mut out, index, text);
+                "application/javascript; charset=UTF-8"
+            }
+        };
+        let response = Outgoing {
+            status: 200,
+            content_type: Some(content_type),
+            headers: &place.headers,
+            body: OutBody::Bytes(&out),
+            close: false,
+        };
+        if self.conns.answer(place.conn, place.serial, response) {
+            self.next.push_back(Next::Answered(place.conn));
+        }
+    }
+
+    /// The application has refused a connection: the root, with its session, or an endpoint.
+    pub(in crate::server) fn refuse_socketio(
+        &mut self,
+        key: SessionKey,
+        id: ConnectionId,
+        reject: &Reject,
+        headers: &[u8],
+    ) {
+        if let Some(endpoint) = self.endpoint_of(id) {
+            self.leave_endpoint(key, id);
+            return self.push_packet(key, |out| packet::push_error(out, &endpoint, UNAUTHORIZED));
+        }
+        let handshake = self
+            .sessions
+            .socketio(key)
+            .and_then(|it| it.handshake.take());
+        if let Some(entry) = self.sessions.arena.get_mut(key) {
+            entry.connection = None;
+        }
+        self.forget_session(key, Cause::Server);
+        if let Some((mut place, script)) = handshake.map(|it| *it) {
+            place.headers.extend_from_slice(headers);
+            reject.push_headers(&mut place.headers);
+            let (status, text) = site::refusal(reject);
+            self.refuse_script(&place, script, status, &text);
+        }
+    }
+
+    /// Refuses a handshake; a script can only be told with 200.
+    pub(in crate::server) fn refuse_script(
+        &mut self,
+        place: &Place,
+        script: Option<u32>,
+        status: u16,
+        text: &str,
+    ) {
+        let mut out = Vec::new();
+        let (status, content_type) = match script {
+            None => {
+                out.extend_from_slice(text.as_bytes());
+                (status, "text/plain; charset=UTF-8")
+            }
+            Some(index) => {
+                handshake::push_jsonp_error(&mut out, index, text);
+                (200, "application/javascript; charset=UTF-8")
+            }
+        };
+        let response = Outgoing {
+            status,
+            content_type: Some(content_type),
+            headers: &place.headers,
+            body: OutBody::Bytes(&out),
+            close: false,
+        };
+        if self.conns.answer(place.conn, place.serial, response) {
+            self.next.push_back(Next::Answered(place.conn));
+        }
+    }
+
+    /// The name of a connection below the root; `None` at the root, and of other families.
+    pub(in crate::server) fn endpoint_of(&self, id: ConnectionId) -> Option<String> {
+        let entry = self.connections.get(id.0)?;
+        match entry.link {
+            Link::SocketIo(_) => entry.rare.as_ref()?.channel.as_deref().map(str::to_owned),
+            _ => None,
+        }
+    }
+
+    fn leave_endpoint(&mut self, key: SessionKey, id: ConnectionId) {
+        if let Some(it) = self.sessions.socketio(key) {
+            it.endpoints.retain(|(_, of)| *of != id);
+        }
+    }
+
+    /// Tells the client that a connection is closed. At the root the session ends, with all others.
+    pub(in crate::server) fn close_socketio(
+        &mut self,
+        key: SessionKey,
+        id: ConnectionId,
+        why: &CloseReason,
+    ) {
+        if let Some(endpoint) = self.endpoint_of(id) {
+            self.leave_endpoint(key, id);
+            return self.push_packet(key, |out| packet::push_disconnect(out, &endpoint));
+        }
+        let Some(entry) = self.sessions.arena.get_mut(key) else {
+            return;
+        };
+        entry.connection = None;
+        let Family::SocketIo(it) = &mut entry.family else {
+            return;
+        };
+        let before = it.session.waiting();
+        let endpoints = std::mem::take(&mut it.endpoints);
+        it.session.close(|out| match why.cause {
+            // After a disconnect packet clients do not come back; these are to, elsewhere.
+            Cause::Shutdown => packet::push_error(out, "", RECONNECT),
+            _ => packet::push_disconnect(out, ""),
+        });
+        self.conns.queued += it.session.waiting() - before;
+        self.unpark(key);
+        self.sessions.mark_dirty(key);
+        for (_, id) in endpoints {
+            self.end(id, why.clone());
+        }
+    }
+
+    /// The client has left an endpoint, or the session as a whole: it is told so.
+    pub(in crate::server) fn client_disconnects(&mut self, key: SessionKey, endpoint: &str) {
+        let Some(entry) = self.sessions.arena.get(key) else {
+            return;
+        };
+        let Family::SocketIo(it) = &entry.family else {
+            return;
+        };
+        let id = match endpoint {
+            "" => entry.connection,
+            name => it.endpoint(name),
+        };
+        let Some(id) = id else { return };
+        let why = CloseReason {
+            cause: Cause::Client,
+            code: 1000,
+            reason: String::new(),
+            clean: true,
+        };
+        self.close_socketio(key, id, &why);
+        self.end(id, why);
+    }
+
+    /// Another packet could not be used. The session is closed at too many.
+    pub(in crate::server) fn count_broken(&mut self, key: SessionKey) {
+        self.conns.stats.protocol_errors += 1;
+        let Some(entry) = self.sessions.arena.get_mut(key) else {
+            return;
+        };
+        let root = entry.connection;
+        let Family::SocketIo(it) = &mut entry.family else {
+            return;
+        };
+        it.broken = it.broken.saturating_add(1);
+        if it.broken > it.rules.settings.broken_packets_max {
+            if let Some(id) = root {
+                self.close(id, Cause::Protocol, 1008, "too many broken packets");
+            }
+        }
+    }
+
+    /// What the client calls its session.
+    pub(crate) fn session_id(&self, id: ConnectionId) -> Option<String> {
+        match self.connections.get(id.0)?.link {
+            Link::SocketIo(key) | Link::Session(key) => {
+                Some(self.sessions.arena.get(key)?.name.1.to_string())
+            }
+            Link::Channel(parent) => self.session_id(parent),
+            Link::WebSocket(_) | Link::SockJs(_) => None,
+        }
+    }
+
+    /// A WebSocket that has not shown in time that packets pass is given up.
+    pub(in crate::server) fn give_up(&mut self, key: SessionKey, conn: ConnKey) {
+        let entry = self.sessions.arena.get(key);
+        if entry.is_none_or(|entry| entry.conn() != Some(conn)) {
+            self.conns.close_websocket(conn, 1000, "");
+        }
+    }
+
+    /// Whether it is attached by another receiver than this, or by none.
+    pub(in crate::server) fn is_receiver(&self, key: SessionKey, conn: ConnKey) -> bool {
+        let entry = self.sessions.arena.get(key);
+        entry.is_some_and(|entry| entry.conn() == Some(conn))
+    }
+
+    /// Closes the session that a WebSocket with these bits carries: it broke a limit of WebSockets.
+    pub(in crate::server) fn close_session_of(&mut self, bits: u64, why: &str) {
+        let entry = SessionKey::from_bits(bits).and_then(|key| self.sessions.arena.get(key));
+        if let Some(id) = entry.and_then(|entry| entry.connection) {
+            self.close(id, Cause::Protocol, 1008, why);
+        }
+    }
+
+    /// Stops reading the WebSocket of a session, or says which one may be read again: the inbox of one of
+    /// its connections is full, or is not any more.
+    pub(in crate::server) fn hold_conn(&mut self, key: SessionKey, held: bool) -> Option<ConnKey> {
+        let max = self.settings.inbox_max;
+        let entry = self.sessions.arena.get(key)?;
+        let full = entry.connections().any(|id| self.inbox_len(id) >= max);
+        let conn = entry.conn()?;
+        if !held {
+            return Some(conn).filter(|_| !full);
+        }
+        let conn = self.conns.arena.get_mut(conn)?;
+        conn.held = !conn.is_http();
+        None
+    }
+}
+
+/// Appends packets as one payload, wrapped.
+fn wrap<'p>(packets: impl Iterator<Item = &'p [u8]>, way: Way, out: &mut Vec<u8>) {
+    let mut payload = Payload::new();
+    for packet in packets {
+        payload.push(std::str::from_utf8(packet).unwrap_or_default());
+    }
+    let mut body = Vec::with_capacity(payload.len());
+    payload.take_into(&mut body);
+    way.wrap(std::str::from_utf8(&body).unwrap_or_default(), out);
+}
+
+/// Client not handshaken, reconnect.
+pub(in crate::server) const RECONNECT: &str = "1+0";
+/// Unauthorized.
+pub(in crate::server) const UNAUTHORIZED: &str = "2";

@@ -1,0 +1,102 @@
+//! Who may connect at a Socket.IO mount, and the headers and texts of its answers.
+
+use crate::connection::{Refusing, Reject};
+use crate::proto::http::origin::{OriginRequest, Origins};
+use crate::proto::http::response::push_field;
+use crate::router::SocketIo;
+use crate::server::request::Request;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// A mount as one request sees it.
+pub(super) struct Site<'a> {
+    of: &'a SocketIo,
+    req: &'a Request<'a>,
+}
+
+impl<'a> Site<'a> {
+    pub(super) fn new(of: &'a SocketIo, req: &'a Request<'a>) -> Self {
+        Self { of, req }
+    }
+
+    /// Whether the page that asks may. `script`: its answer is one, which any page can read.
+    pub(super) fn allows(&self, script: bool) -> bool {
+        let policy = &self.of.origins;
+        if matches!(policy.origins, Origins::Any) {
+            return true;
+        }
+        let mut from = OriginRequest::of(&self.req.head, self.req.host());
+        // Browsers name no origin when they load a script, but as a rule the page.
+        let referer = self.req.header("Referer").and_then(origin_of);
+        if script && from.origin.is_none() && !from.several {
+            from.origin = referer.as_deref();
+            let told = from.origin.is_some() || from.sec_fetch_site.is_some();
+            return told && policy.allows(&from);
+        }
+        policy.allows(&from)
+    }
+
+    /// What lets a page of another origin read an answer.
+    pub(super) fn cors(&self) -> Vec<u8> {
+        let mut lines = b"Vary: Origin\r\n".to_vec();
+        let origin = self.req.header("Origin").filter(|origin| is_origin(origin));
+        if let Some(origin) = origin.filter(|_| self.allows(false)) {
+            put(&mut lines, "Access-Control-Allow-Origin", origin);
+            lines.extend_from_slice(b"Access-Control-Allow-Credentials: true\r\n");
+        }
+        lines
+    }
+
+    pub(super) fn preflight(&self) -> Vec<u8> {
+        let mut lines = self.cors();
+        lines.extend_from_slice(b"Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n");
+        let asked = self.req.header("Access-Control-Request-Headers");
+        if let Some(asked) = asked.filter(|asked| is_field_names(asked)) {
+            put(&mut lines, "Access-Control-Allow-Headers", asked);
+        }
+        lines
+    }
+}
+
+/// Adds a header. Values of the request were checked when it was parsed.
+pub(super) fn put(lines: &mut Vec<u8>, name: &str, value: &str) {
+    if let Err(error) = push_field(lines, name, value) {
+        log::debug!("header {name:?} is left out: {error}");
+    }
+}
+
+/// Scheme, host and port of a URL.
+fn origin_of(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    Some(format!("{scheme}://{authority}"))
+}
+
+/// One word, of visible characters: more than that no browser sends.
+fn is_origin(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Names of headers and what may stand between them (RFC 9110, 5.6).
+fn is_field_names(value: &str) -> bool {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(&byte);
+    !value.is_empty() && value.bytes().all(is_good)
+}
+
+/// Whole seconds, rounded up: what is announced must not be shorter than what is kept to.
+pub(super) fn seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// Status and text of a refused handshake.
+pub(super) fn refusal(reject: &Reject) -> (u16, Cow<'_, str>) {
+    let (status, text) = match &reject.how {
+        Refusing::Status(status) => (*status, String::from_utf8_lossy(&reject.body)),
+        Refusing::Close(_, reason) => (403, Cow::Borrowed(&**reason)),
+    };
+    match (text.is_empty(), status) {
+        (false, _) => (status, text),
+        (true, 500) => (status, "handshake error".into()),
+        (true, _) => (status, "handshake unauthorized".into()),
+    }
+}
