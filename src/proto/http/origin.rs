@@ -82,6 +82,11 @@ impl OriginPolicy {
         let Some(origin) = request.origin else {
             return !self.require_origin;
         };
+        // No browser leaves the scheme out; old clients that are none send the host they ask for.
+        let is_bare = !origin.is_empty() && origin != "null" && site.is_empty();
+        if is_bare && origin.eq_ignore_ascii_case(request.host) {
+            return true;
+        }
         let Some(origin) = Origin::parse(origin) else {
             return false;
         };
@@ -223,6 +228,10 @@ mod tests {
         #[rustfmt::skip]
         let cases: &[(Option<&str>, &str, &str, bool)] = &[
             (Some("http://a"),       "a",       "",            true),
+            (Some("a:8080"),         "A:8080",  "",            true),
+            (Some("a:8080"),         "a:8080",  "cross-site",  false),
+            (Some("a:8080"),         "a",       "",            false),
+            (Some(""),               "",        "",            false),
             (Some("https://A"),      "a",       "",            true),
             (Some("http://a:80"),    "a",       "",            true),
             (Some("http://a"),       "a:80",    "",            true),
@@ -247,7 +256,7 @@ mod tests {
             (Some("null"),           "null",    "",            false),
             (Some(""),               "a",       "",            false),
             (Some(""),               "",        "",            false),
-            (Some("a"),              "a",       "",            false),
+            (Some("a"),              "a",       "",            true),
             (Some("http://"),        "",        "",            false),
             (Some("http://a/"),      "a",       "",            false),
             (Some("http://a http://b"), "a",    "",            false),
