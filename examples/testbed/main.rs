@@ -5,20 +5,24 @@
 //! | option | meaning |
 //! | --- | --- |
 //! | `--port N` | listens there on 127.0.0.1; 0 takes a free port. Default: 9001 |
-//! | `--set NAME=VALUE` | any field of `Settings`, `WebSocketLimits` or `SockJsSettings`, like `header_timeout=3s` |
+//! | `--set NAME=VALUE` | any field of `Settings`, `SockJsSettings`, `SocketIoSettings` or `WebSocketLimits`, like `header_timeout=3s`. Of a name that several have the first one's is set; `socketio.NAME` is that of `SocketIoSettings` |
 //! | `--sockjs-url URL` | where the iframe page of SockJS finds the client |
 //! | `--sockjs-033` | the bytes that version 0.3.3 of SockJS's test suite wants |
-//! | `--bench` | only what benchmarks need, with production settings: `/hello`, `/ws`, `/broadcast`, SockJS at `/echo` and `/broadcast` |
+//! | `--socketio-client FILE` | what Socket.IO mounts serve as `socket.io.js`. Default: a file without code |
+//! | `--bench` | only what benchmarks need, with production settings: `/hello`, `/ws`, `/broadcast`, SockJS at `/echo` and `/broadcast`, Socket.IO at `/socket.io` |
 //! | `--short-limits` | limits that a test reaches within seconds, and the default origin policy |
 
 #[path = "../common/mod.rs"]
 mod common;
+mod socketio;
 mod sockjs;
 
 use dustdevil::{
     Connection, Cx, Error, Files, Message, OriginPolicy, Origins, Profile, Response, Route, Router,
-    Routes, Settings, SockJs, SockJsSettings, SocketServer, WebSocket, WebSocketLimits,
+    Routes, Settings, SockJs, SockJsSettings, SocketIo, SocketIoSettings, SocketServer, WebSocket,
+    WebSocketLimits,
 };
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Sends every message back with its type.
@@ -51,6 +55,7 @@ struct Options {
     short_limits: bool,
     sockjs_url: Option<String>,
     sockjs_033: bool,
+    socketio_client: PathBuf,
     set: Vec<(String, String)>,
 }
 
@@ -77,13 +82,25 @@ fn main() -> Result<(), Error> {
         settings.buffers_max_bytes = 1 << 30;
     }
     let mut of_sockjs = SockJs::default();
+    let mut of_socketio = SocketIo {
+        client_file: Some(options.socketio_client),
+        ..SocketIo::default()
+    };
+    if !options.bench {
+        of_socketio.origins = origins.clone();
+    }
     for (name, value) in &options.set {
-        if Settings::FIELDS.contains(&name.as_str()) {
+        if let Some(name) = name.strip_prefix("socketio.") {
+            of_socketio.settings.set(name, value)?
+        } else if Settings::FIELDS.contains(&name.as_str()) {
             settings.set(name, value)?
         } else if SockJsSettings::FIELDS.contains(&name.as_str()) {
             of_sockjs.settings.set(name, value)?
+        } else if SocketIoSettings::FIELDS.contains(&name.as_str()) {
+            of_socketio.settings.set(name, value)?
         } else {
-            limits.set(name, value)?
+            limits.set(name, value)?;
+            of_socketio.websocket.set(name, value)?
         }
     }
     of_sockjs.websocket = limits.clone();
@@ -105,9 +122,14 @@ fn main() -> Result<(), Error> {
             reply.send(Response::text("hello"))
         }));
     let routes = if options.bench {
-        routes.then(sockjs::bench())
+        routes
+            .then(sockjs::bench())
+            .then(socketio::bench(&of_socketio))
     } else {
-        routes.then(sockjs::services(&of_sockjs)).then(plain())
+        routes
+            .then(sockjs::services(&of_sockjs))
+            .then(socketio::services(&of_socketio))
+            .then(plain())
     };
     let server = SocketServer::new(())?
         .settings(settings)
@@ -176,6 +198,11 @@ fn options() -> Result<Options, lexopt::Error> {
         short_limits: false,
         sockjs_url: None,
         sockjs_033: false,
+        socketio_client: concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/examples/testbed/static/client.js"
+        )
+        .into(),
         set: Vec::new(),
     };
     let mut args = lexopt::Parser::from_env();
@@ -186,6 +213,7 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("short-limits") => options.short_limits = true,
             Long("sockjs-url") => options.sockjs_url = Some(args.value()?.string()?),
             Long("sockjs-033") => options.sockjs_033 = true,
+            Long("socketio-client") => options.socketio_client = args.value()?.into(),
             Long("set") => {
                 let text = args.value()?.string()?;
                 let (name, value) = text.split_once('=').ok_or("--set wants NAME=VALUE")?;

@@ -1,0 +1,1 @@
+// The client of Socket.IO would be here.
