@@ -217,7 +217,8 @@ tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 // ---- arguments that go --------------------------------------------------------------------------
 
 /// What the arguments of an event, or of an acknowledgement, can be made of: `()`, a tuple of up to
-/// eight values, or one plain value (text, a number, a `bool`, [`Value`], [`Json`]).
+/// eight values, one plain value (text, a number, a `bool`, [`Value`], [`Json`]), or the
+/// [`EventArgs`] of an event that came.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not clear as the arguments of an event",
     note = "a tuple says how many there are: `(list,)` is one argument; `Json(value)` is one, too"
@@ -242,6 +243,18 @@ fn write_arg(out: &mut Vec<u8>, value: &impl Serialize) {
 
 impl IntoArgs for () {
     fn write(&self, _: &mut Vec<u8>) {}
+}
+
+/// The arguments of an event as they came, to be sent on.
+impl IntoArgs for EventArgs<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        for text in self.iter() {
+            if out.last().is_some_and(|last| *last != b'[') {
+                out.push(b',');
+            }
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
 }
 
 impl<T: Serialize> IntoArgs for Json<T> {
@@ -388,6 +401,8 @@ mod tests {
             (array(&(1, "x", vec![2, 3])), r#"[1,"x",[2,3]]"#),
             (array(&Json([1, 2])), "[[1,2]]"),
             (array(&(f64::NAN, 1)), "[null,1]"),
+            (array(&args(r#"[ 1, [2] ,"x"]"#)), r#"[1,[2],"x"]"#),
+            (array(&args("[]")), "[]"),
         ] {
             assert_eq!(text, want);
         }

@@ -113,27 +113,31 @@ pub enum Due {
     Expired,
 }
 
+impl<R> Default for Session<R> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<R> Session<R> {
-    /// A session that the application decides about.
-    pub fn new(now: Instant, limits: &Limits) -> Self {
-        let mut session = Self {
+    /// A session that the application decides about, in its own time.
+    pub fn new() -> Self {
+        Self {
             stage: Stage::Opening,
             receiver: None,
             packets: Vec::new(),
             ends: Vec::new(),
-            due: limits.expiry(now),
+            due: Instant::FAR,
             beat: Instant::FAR,
             unanswered: 0,
-        };
-        session.arm_beat(now, limits);
-        session
+        }
     }
 
     /// The application takes it.
-    pub fn accept(&mut self) {
-        if self.stage == Stage::Opening {
-            self.stage = Stage::Open;
-        }
+    pub fn accept(&mut self, now: Instant, limits: &Limits) {
+        self.stage = Stage::Open;
+        self.due = limits.expiry(now);
+        self.arm_beat(now, limits);
     }
 
     /// Whether packets of the client are looked at.
@@ -289,8 +293,8 @@ mod tests {
     }
 
     fn open(limits: &Limits) -> Session<u8> {
-        let mut session = Session::new(at(0), limits);
-        session.accept();
+        let mut session = Session::new();
+        session.accept(at(0), limits);
         session
     }
 
@@ -342,9 +346,12 @@ mod tests {
             check_interval: Duration::from_secs(15),
             ..Limits::default()
         };
-        let session = Session::<u8>::new(at(1), &limits);
+        let mut session = Session::<u8>::new();
+        assert_eq!(session.poll_timeout(), Instant::FAR);
+        session.accept(at(1), &limits);
         assert_eq!(session.poll_timeout(), at(45_000));
-        let session = Session::<u8>::new(at(0), &limits);
+        let mut session = Session::<u8>::new();
+        session.accept(at(0), &limits);
         assert_eq!(session.poll_timeout(), at(30_000));
     }
 

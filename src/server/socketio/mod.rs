@@ -179,8 +179,7 @@ impl<S: 'static> Core<S> {
                 .engine()
                 .refuse_script(&place, script, 500, "handshake error");
         };
-        let session = Session::new(io.now(), &rules.limits);
-        let mut session = session::SocketIo::new(session, Rc::clone(rules));
+        let mut session = session::SocketIo::new(Session::new(), Rc::clone(rules));
         session.handshake = Some(Box::new((place, script)));
         let from = (req.peer(), ip);
         let sessions = &mut self.engine().sessions;

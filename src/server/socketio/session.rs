@@ -400,6 +400,7 @@ impl<S: 'static> Engine<S> {
             }
             Some(Due::Silent) if !conn.is_some_and(|conn| self.conns.is_paused(conn)) => {
                 self.conns.stats.ping_timeouts += 1;
+                self.push_packet(key, |out| out.extend_from_slice(packet::HEARTBEAT));
                 if let Some(id) = root {
                     self.close(id, Cause::Timeout, 1000, "heartbeat timeout");
                 }
@@ -430,7 +431,7 @@ impl<S: 'static> Engine<S> {
         };
         let rules = Rc::clone(&it.rules);
         if endpoint.is_none() {
-            it.session.accept();
+            it.session.accept(self.conns.now, &rules.limits);
             if let Some((mut place, script)) = it.handshake.take().map(|it| *it) {
                 let mut body = Vec::new();
                 let settings = &rules.settings;
@@ -562,7 +563,8 @@ impl<S: 'static> Engine<S> {
     ) {
         if let Some(endpoint) = self.endpoint_of(id) {
             self.leave_endpoint(key, id);
-            return self.push_packet(key, |out| packet::push_disconnect(out, &endpoint));
+            self.push_packet(key, |out| packet::push_disconnect(out, &endpoint));
+            return self.resume_session(key);
         }
         let Some(entry) = self.sessions.arena.get_mut(key) else {
             return;
@@ -607,6 +609,8 @@ impl<S: 'static> Engine<S> {
         };
         self.close_socketio(key, id, &why);
         self.end(id, why);
+        // Its close frame may be right behind.
+        self.flush_session(key);
     }
 
     /// Another packet could not be used. The session is closed at too many.
@@ -657,6 +661,21 @@ impl<S: 'static> Engine<S> {
         let entry = SessionKey::from_bits(bits).and_then(|key| self.sessions.arena.get(key));
         if let Some(id) = entry.and_then(|entry| entry.connection) {
             self.close(id, Cause::Protocol, 1008, why);
+        }
+    }
+
+    /// The inbox of one of its connections is gone: what was put off because of it goes on.
+    fn resume_session(&mut self, key: SessionKey) {
+        if let Some(conn) = self.hold_conn(key, false) {
+            if let Some(conn) = self.conns.arena.get_mut(conn) {
+                conn.held = false;
+            }
+            self.next.push_back(Next::Answered(conn));
+        }
+        let entry = self.sessions.arena.get(key);
+        let max = self.settings.inbox_max;
+        if entry.is_some_and(|entry| entry.connections().all(|id| self.inbox_len(id) < max)) {
+            self.unpark(key);
         }
     }
 

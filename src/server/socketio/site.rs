@@ -26,14 +26,13 @@ impl<'a> Site<'a> {
             return true;
         }
         let mut from = OriginRequest::of(&self.req.head, self.req.host());
-        // Browsers name no origin when they load a script, but as a rule the page.
+        // Where browsers name no origin, as with scripts, they name the page as a rule.
         let referer = self.req.header("Referer").and_then(origin_of);
-        if script && from.origin.is_none() && !from.several {
+        if from.origin.is_none() && !from.several {
             from.origin = referer.as_deref();
-            let told = from.origin.is_some() || from.sec_fetch_site.is_some();
-            return told && policy.allows(&from);
         }
-        policy.allows(&from)
+        let told = from.origin.is_some() || from.sec_fetch_site.is_some();
+        (told || !script) && policy.allows(&from)
     }
 
     /// What lets a page of another origin read an answer.
