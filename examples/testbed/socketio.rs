@@ -8,18 +8,30 @@ use dustdevil::{
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-/// As many arguments as there are.
-struct Args(Vec<Value>);
+/// As many arguments as there are, as they came.
+struct Args(String);
+
+impl FromArgs for Args {
+    fn from_args(args: &EventArgs<'_>) -> Result<Self, WrongArgs> {
+        Ok(Self(args.iter().collect::<Vec<_>>().join(",")))
+    }
+}
 
 impl IntoArgs for Args {
     fn write(&self, out: &mut Vec<u8>) {
-        for (at, value) in self.0.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(value.to_string().as_bytes());
-        }
+        out.extend_from_slice(self.0.as_bytes());
     }
+}
+
+/// The same of values.
+fn arguments(values: &[Value]) -> Args {
+    Args(
+        values
+            .iter()
+            .map(Value::to_string)
+            .collect::<Vec<_>>()
+            .join(","),
+    )
 }
 
 // ---- for clients of every kind ------------------------------------------------------------------
@@ -65,9 +77,9 @@ impl Connection for Ping {
 
     fn events(on: &mut Events<Self>) {
         public_events(on);
-        on.on("ping", |_, cx, args: Vec<Value>| {
-            cx.emit("pong", Args(args.clone()));
-            Args(args)
+        on.on("ping", |_, cx, args: Args| {
+            cx.emit("pong", Args(args.0.clone()));
+            args
         });
     }
 
@@ -89,24 +101,24 @@ impl Connection for Refuse {
 }
 
 fn public_events<C: Connection>(on: &mut Events<C>) {
-    on.on("echo", |_, cx, args: Vec<Value>| {
-        cx.emit("echo", Args(args));
+    on.on("echo", |_, cx, args: Args| {
+        cx.emit("echo", args);
     });
-    on.on("ack", |_, _, args: Vec<Value>| Args(args));
-    on.on("broadcast", |_, cx, args: Vec<Value>| {
-        cx.all().emit("broadcast", Args(args));
+    on.on("ack", |_, _, args: Args| args);
+    on.on("broadcast", |_, cx, args: Args| {
+        cx.all().emit("broadcast", args);
     });
-    on.on("ask", |_, cx, args: Vec<Value>| {
-        cx.emit_ack("question", Args(args), |_, cx, answer| {
+    on.on("ask", |_, cx, args: Args| {
+        cx.emit_ack("question", args, |_, cx, answer| {
             if let Ok(values) = answer {
-                cx.emit("answered", Args(values));
+                cx.emit("answered", arguments(&values));
             }
         });
     });
     on.on("ask_message", |_, cx, (text,): (String,)| {
         cx.send_ack(text, |_, cx, answer| {
             if let Ok(values) = answer {
-                cx.emit("answered", Args(values));
+                cx.emit("answered", arguments(&values));
             }
         });
     });
@@ -189,7 +201,7 @@ fn node_events<C: Connection>(on: &mut Events<C>) {
     on.on("askme", |_, cx, ()| {
         cx.emit_ack("question", "x", |_, cx, answer| {
             if let Ok(values) = answer {
-                cx.emit("answered", Args(values));
+                cx.emit("answered", arguments(&values));
             }
         });
     });
@@ -209,8 +221,8 @@ fn node_events<C: Connection>(on: &mut Events<C>) {
 fn common_events<C: Connection>(on: &mut Events<C>) {
     on.on("add", |_, _, (a, b): (i64, i64)| a + b);
     on.on("multi", |_, _, ()| ("Joes", json!({"n": 1}), [2]));
-    on.on("echo", |_, cx, args: Vec<Value>| {
-        cx.emit("echoed", Args(args));
+    on.on("echo", |_, cx, args: Args| {
+        cx.emit("echoed", args);
     });
     on.on("bye", |_, cx, ()| cx.close());
 }
