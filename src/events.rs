@@ -7,7 +7,6 @@ use crate::server::cx::Cx;
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::HashMap;
 use std::fmt;
 
 /// A class's table of events: names, and the functions that handle them. Made once for each router,
@@ -34,7 +33,8 @@ use std::fmt;
 /// }
 /// ```
 pub struct Events<C: Connection> {
-    handlers: HashMap<&'static str, Handler<C>>,
+    /// In the order of their names: for the few that there are, searching is faster than hashing.
+    handlers: Vec<(&'static str, Handler<C>)>,
 }
 
 type Handler<C> = Box<dyn Fn(&mut C, &mut Cx<'_, C>, &EventArgs<'_>) -> Result<Answer, WrongArgs>>;
@@ -42,7 +42,7 @@ type Handler<C> = Box<dyn Fn(&mut C, &mut Cx<'_, C>, &EventArgs<'_>) -> Result<A
 impl<C: Connection> Events<C> {
     pub(crate) fn of_class() -> Self {
         let mut events = Self {
-            handlers: HashMap::new(),
+            handlers: Vec::new(),
         };
         C::events(&mut events);
         events
@@ -63,7 +63,10 @@ impl<C: Connection> Events<C> {
     ) -> &mut Self {
         let handler: Handler<C> =
             Box::new(move |me, cx, args| Ok(f(me, cx, A::from_args(args)?).into_reply().0));
-        self.handlers.insert(name, handler);
+        match self.find(name) {
+            Ok(at) => self.handlers[at].1 = handler,
+            Err(at) => self.handlers.insert(at, (name, handler)),
+        }
         self
     }
 
@@ -75,7 +78,12 @@ impl<C: Connection> Events<C> {
         name: &str,
         args: &EventArgs<'_>,
     ) -> Option<Result<Answer, WrongArgs>> {
-        Some(self.handlers.get(name)?(me, cx, args))
+        let (_, handler) = &self.handlers[self.find(name).ok()?];
+        Some(handler(me, cx, args))
+    }
+
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.handlers.binary_search_by_key(&name, |(name, _)| name)
     }
 }
 
@@ -276,11 +284,10 @@ plain_args!(
 );
 
 /// The JSON array of some arguments.
-pub(crate) fn array(args: &impl IntoArgs) -> String {
+pub(crate) fn array(args: &impl IntoArgs) -> Vec<u8> {
     let mut out = Vec::new();
     push_array(&mut out, args);
-    // `serde_json` writes UTF-8.
-    String::from_utf8(out).unwrap_or_else(|_| "[]".to_owned())
+    out
 }
 
 /// Appends the JSON array of some arguments.
@@ -296,7 +303,7 @@ pub(crate) fn push_array(out: &mut Vec<u8>, args: &impl IntoArgs) {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Nothing, or these: a JSON array.
-    Now(Option<String>),
+    Now(Option<Vec<u8>>),
     /// It comes later.
     Later,
 }
@@ -314,7 +321,7 @@ pub struct Reply(pub(crate) Answer);
 impl<T: IntoArgs> IntoReply for T {
     fn into_reply(self) -> Reply {
         let text = array(&self);
-        Reply(Answer::Now((text != "[]").then_some(text)))
+        Reply(Answer::Now((text != b"[]").then_some(text)))
     }
 }
 
@@ -367,6 +374,7 @@ impl std::error::Error for AckError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
 
     fn args(array: &str) -> EventArgs<'_> {
         EventArgs::new(array)
@@ -404,13 +412,13 @@ mod tests {
             (array(&args(r#"[ 1, [2] ,"x"]"#)), r#"[1,[2],"x"]"#),
             (array(&args("[]")), "[]"),
         ] {
-            assert_eq!(text, want);
+            assert_eq!(String::from_utf8(text).unwrap(), want);
         }
     }
 
     #[test]
     fn what_handlers_return() {
-        let now = |text: &str| Answer::Now(Some(text.to_owned()));
+        let now = |text: &str| Answer::Now(Some(text.into()));
         assert_eq!(().into_reply().0, Answer::Now(None));
         assert_eq!((1, 2).into_reply().0, now("[1,2]"));
         assert_eq!(vec_of_two().into_reply().0, now("[[1,2]]"));

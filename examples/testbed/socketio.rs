@@ -1,7 +1,7 @@
 //! The services that recordings and clients of Socket.IO 0.7 to 0.9 ask for.
 
 use dustdevil::{
-    Connection, Cx, EventArgs, Events, FromArgs, IntoArgs, Message, Named, OriginPattern,
+    Connection, Cx, Event, EventArgs, Events, FromArgs, IntoArgs, Message, Named, OriginPattern,
     OriginPolicy, Origins, Reject, Request, Router, Routes, SocketIo, SocketIoSettings, Transport,
     WrongArgs,
 };
@@ -132,9 +132,37 @@ fn public() -> Router<Public> {
         .endpoint("/private", &Router::<Refuse>::new())
 }
 
+/// Answers and sends on what comes, arguments as they are.
+#[derive(Default)]
+struct Bench;
+
+impl Connection for Bench {
+    type State = ();
+
+    fn on_message(&mut self, cx: &mut Cx<Self>, message: Message) {
+        cx.send(message);
+    }
+
+    fn on_event(&mut self, cx: &mut Cx<Self>, event: Event) {
+        match event.name {
+            "echo" => {
+                cx.emit("echo", *event.args);
+            }
+            "ack" => {
+                let ack = cx.ack();
+                cx.reply(ack, *event.args);
+            }
+            "broadcast" => {
+                cx.all().emit("broadcast", *event.args);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// What benchmarks need.
 pub(crate) fn bench(of: &SocketIo) -> Routes<()> {
-    Routes::new().socketio("/socket.io", &public(), of.clone())
+    Routes::new().socketio("/socket.io", &Router::<Bench>::new(), of.clone())
 }
 
 // ---- what was recorded of the Node server -------------------------------------------------------

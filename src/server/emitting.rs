@@ -147,12 +147,12 @@ impl<S: 'static> AppIo<'_, S> {
     }
 
     /// Makes arguments into JSON and hands them to `f`, while nothing is borrowed.
-    fn with_args<R>(&self, args: &impl IntoArgs, f: impl FnOnce(&Self, &str) -> R) -> R {
+    fn with_args<R>(&self, args: &impl IntoArgs, f: impl FnOnce(&Self, &[u8]) -> R) -> R {
         let mut scratch = std::mem::take(&mut self.shared().engine.borrow_mut().args);
         scratch.clear();
         // Serializing is user code.
         events::push_array(&mut scratch, args);
-        let answer = f(self, std::str::from_utf8(&scratch).unwrap_or("[]"));
+        let answer = f(self, &scratch);
         if scratch.capacity() <= ARGS_BYTES_KEPT {
             self.shared().engine.borrow_mut().args = scratch;
         }
@@ -192,7 +192,7 @@ impl<S: 'static> Remote<S> {
 
 impl<S: 'static> Engine<S> {
     /// Sends an event; `args` is a JSON array.
-    pub(crate) fn emit(&mut self, id: ConnectionId, name: &str, args: &str, ack: AckId) -> Sent {
+    pub(crate) fn emit(&mut self, id: ConnectionId, name: &str, args: &[u8], ack: AckId) -> Sent {
         let sent = self.send_packet(id, |out, endpoint| {
             packet::push_event(out, ack, endpoint, name, args);
         });

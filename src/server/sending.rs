@@ -179,7 +179,7 @@ impl<S: 'static> Engine<S> {
         &mut self,
         ids: &[ConnectionId],
         name: &str,
-        args: &str,
+        args: &[u8],
         volatile: bool,
     ) -> usize {
         let mut socketio = PacketForms::default();
@@ -345,7 +345,7 @@ impl PacketForms {
         }))
     }
 
-    fn event(&mut self, endpoint: &str, name: &str, args: &str) -> &[u8] {
+    fn event(&mut self, endpoint: &str, name: &str, args: &[u8]) -> &[u8] {
         self.of(endpoint, |out| {
             packet::push_event(out, AckId::None, endpoint, name, args);
         })

@@ -294,26 +294,26 @@ pub fn push_json(out: &mut Vec<u8>, ack: AckId, endpoint: &str, json: &str) {
 /// array is empty.
 ///
 /// An event that is to be acknowledged wants [`AckId::Data`]: real clients answer no other.
-pub fn push_event(out: &mut Vec<u8>, ack: AckId, endpoint: &str, name: &str, args: &str) {
+pub fn push_event(out: &mut Vec<u8>, ack: AckId, endpoint: &str, name: &str, args: &[u8]) {
     out.reserve(endpoint.len() + name.len() + args.len() + 48);
     push_head(out, b'5', ack, endpoint);
     out.extend_from_slice(b":{\"name\":");
     json::push_string(out, name);
     if !is_empty_list(args) {
         out.extend_from_slice(b",\"args\":");
-        out.extend_from_slice(args.as_bytes());
+        out.extend_from_slice(args);
     }
     out.push(b'}');
 }
 
 /// Appends `6::endpoint:id+data`, or `6::endpoint:id` if there is no data or its array is empty.
-pub fn push_ack(out: &mut Vec<u8>, endpoint: &str, id: u32, data: Option<&str>) {
+pub fn push_ack(out: &mut Vec<u8>, endpoint: &str, id: u32, data: Option<&[u8]>) {
     push_head(out, b'6', AckId::None, endpoint);
     out.push(b':');
     out.extend_from_slice(itoa::Buffer::new().format(id).as_bytes());
     if let Some(data) = data.filter(|data| !is_empty_list(data)) {
         out.push(b'+');
-        out.extend_from_slice(data.as_bytes());
+        out.extend_from_slice(data);
     }
 }
 
@@ -343,8 +343,8 @@ fn push_head(out: &mut Vec<u8>, kind: u8, ack: AckId, endpoint: &str) {
     out.extend_from_slice(endpoint.as_bytes());
 }
 
-fn is_empty_list(json: &str) -> bool {
-    matches!(json.as_bytes(), [] | b"[]")
+fn is_empty_list(json: &[u8]) -> bool {
+    matches!(json, [] | b"[]")
 }
 
 /// A sign of life.
@@ -541,9 +541,12 @@ mod tests {
         use AckId::{Auto, Data, None as Nothing};
         let message = |ack, endpoint, text| written(|out| push_message(out, ack, endpoint, text));
         let json = |ack, endpoint, json| written(|out| push_json(out, ack, endpoint, json));
-        let event =
-            |ack, endpoint, name, args| written(|out| push_event(out, ack, endpoint, name, args));
-        let ack = |endpoint, id, data| written(|out| push_ack(out, endpoint, id, data));
+        let event = |ack, endpoint, name, args: &str| {
+            written(|out| push_event(out, ack, endpoint, name, args.as_bytes()))
+        };
+        let ack = |endpoint, id, data: Option<&str>| {
+            written(|out| push_ack(out, endpoint, id, data.map(str::as_bytes)))
+        };
         #[rustfmt::skip]
         let cases = [
             (written(|out| push_disconnect(out, "")), "0::"),
@@ -595,9 +598,9 @@ mod tests {
                 (written(|out| push_connect(out, endpoint)), Packet::Connect { endpoint, query: "" }),
                 (written(|out| push_message(out, ack, endpoint, text)), message(ack, endpoint, text)),
                 (written(|out| push_json(out, ack, endpoint, value)), json(ack, endpoint, value)),
-                (written(|out| push_event(out, ack, endpoint, text, args)), event(ack, endpoint, text, args)),
+                (written(|out| push_event(out, ack, endpoint, text, args.as_bytes())), event(ack, endpoint, text, args)),
                 (written(|out| push_ack(out, endpoint, id, None)), Packet::Ack { endpoint, id, data: "" }),
-                (written(|out| push_ack(out, endpoint, id, Some(args))), Packet::Ack { endpoint, id, data }),
+                (written(|out| push_ack(out, endpoint, id, Some(args.as_bytes()))), Packet::Ack { endpoint, id, data }),
                 (written(|out| push_error(out, endpoint, text)), Packet::Error { endpoint, reason: text }),
             ];
             for (written, want) in &cases {

@@ -89,11 +89,11 @@ fn packets(text: &str) {
             args,
         } => {
             assert!(json::checked(args) == Some(*args) && args.starts_with('['));
-            packet::push_event(&mut out, *ack, endpoint, name, args);
+            packet::push_event(&mut out, *ack, endpoint, name, args.as_bytes());
         }
         Packet::Ack { endpoint, id, data } => {
             assert!(data.is_empty() || json::checked(data) == Some(*data));
-            packet::push_ack(&mut out, endpoint, *id, Some(data));
+            packet::push_ack(&mut out, endpoint, *id, Some(data.as_bytes()));
         }
         Packet::Error { endpoint, reason } => packet::push_error(&mut out, endpoint, reason),
         Packet::Noop => out.extend_from_slice(packet::NOOP),
