@@ -256,12 +256,15 @@ impl IntoArgs for () {
 /// The arguments of an event as they came, to be sent on.
 impl IntoArgs for EventArgs<'_> {
     fn write(&self, out: &mut Vec<u8>) {
-        for text in self.iter() {
-            if out.last().is_some_and(|last| *last != b'[') {
-                out.push(b',');
-            }
-            out.extend_from_slice(text.as_bytes());
+        let inner = self.array.strip_prefix('[').unwrap_or_default();
+        let inner = inner.strip_suffix(']').unwrap_or_default().trim();
+        if inner.is_empty() {
+            return;
         }
+        if out.last().is_some_and(|last| *last != b'[') {
+            out.push(b',');
+        }
+        out.extend_from_slice(inner.as_bytes());
     }
 }
 
@@ -409,8 +412,8 @@ mod tests {
             (array(&(1, "x", vec![2, 3])), r#"[1,"x",[2,3]]"#),
             (array(&Json([1, 2])), "[[1,2]]"),
             (array(&(f64::NAN, 1)), "[null,1]"),
-            (array(&args(r#"[ 1, [2] ,"x"]"#)), r#"[1,[2],"x"]"#),
-            (array(&args("[]")), "[]"),
+            (array(&args(r#"[ 1, [2],"x" ]"#)), r#"[1, [2],"x"]"#),
+            (array(&args("[ ]")), "[]"),
         ] {
             assert_eq!(String::from_utf8(text).unwrap(), want);
         }
