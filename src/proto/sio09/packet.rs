@@ -313,8 +313,27 @@ pub fn push_ack(out: &mut Vec<u8>, endpoint: &str, id: u32, data: Option<&[u8]>)
     out.extend_from_slice(itoa::Buffer::new().format(id).as_bytes());
     if let Some(data) = data.filter(|data| !is_empty_list(data)) {
         out.push(b'+');
-        out.extend_from_slice(data);
+        push_line(out, data);
     }
+}
+
+/// Appends JSON without ends of lines. Clients read the data of an acknowledgement up to the first one, and to them
+/// U+2028 and U+2029 are such.
+fn push_line(out: &mut Vec<u8>, json: &[u8]) {
+    let mut rest = json;
+    while let Some(at) = memchr::memchr3(b'\n', b'\r', 0xe2, rest) {
+        let (instead, len): (&[u8], usize) = match &rest[at..] {
+            [0xe2, 0x80, 0xa8, ..] => (b"\\u2028", 3),
+            [0xe2, 0x80, 0xa9, ..] => (b"\\u2029", 3),
+            [0xe2, ..] => (b"\xe2", 1),
+            // Between values: within a string it would be an escape.
+            _ => (b" ", 1),
+        };
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(instead);
+        rest = &rest[at + len..];
+    }
+    out.extend_from_slice(rest);
 }
 
 /// Appends `7::endpoint:reason`; the reason is `reason[+advice]`.
@@ -563,6 +582,7 @@ mod tests {
             (event(Auto(3), "", "\"\\\n\u{1}é\u{1f600}/<", "[null]"), "5:3::{\"name\":\"\\\"\\\\\\n\\u0001é\u{1f600}/<\",\"args\":[null]}"),
             (ack("", 1, None), "6:::1"), (ack("/chat", 1, Some("[3]")), "6::/chat:1+[3]"),
             (ack("", 2, Some(r#"[["a","b"]]"#)), r#"6:::2+[["a","b"]]"#),
+            (ack("", 3, Some("[\n1,\r\n\"\u{2028}\u{2029}\u{2027}\u{202a}\u{e2}\"]")), "6:::3+[ 1,  \"\\u2028\\u2029\u{2027}\u{202a}\u{e2}\"]"),
             (ack("", 4, Some("[]")), "6:::4"), (ack("", 4, Some("")), "6:::4"),
             (written(|out| push_error(out, "", "1+0")), "7:::1+0"),
             (written(|out| push_error(out, "/private", "2")), "7::/private:2"),
@@ -592,7 +612,8 @@ mod tests {
             let (endpoint, text) = (&*endpoint, &*text);
             let args = &*serde_json::to_string(&list).unwrap();
             let value = &*serde_json::to_string(&text).unwrap();
-            let data = if list.is_empty() { "" } else { args };
+            let one_line = args.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
+            let data = if list.is_empty() { "" } else { &one_line };
             let cases = [
                 (written(|out| push_disconnect(out, endpoint)), Packet::Disconnect { endpoint }),
                 (written(|out| push_connect(out, endpoint)), Packet::Connect { endpoint, query: "" }),
