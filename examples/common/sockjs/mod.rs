@@ -14,7 +14,7 @@ pub(crate) fn routes<S: 'static>() -> Routes<S> {
             });
         }))
         .route(Route::get("/style.css", |_, _, reply| {
-            let style = &include_bytes!("style.css")[..];
+            let style = &include_bytes!("../style.css")[..];
             reply.send(Response::bytes("text/css; charset=utf-8", style));
         }))
         .route(Route::get("/client.js", |_, _, reply| {
