@@ -123,7 +123,7 @@ check('multiplexed: root, chat and ping over one connection', async (after) => {
   await page.click('#ping form button');
   const handshakes = await page.evaluate(() => performance.getEntriesByType('resource').filter(({ name }) => name.includes('/socket.io/1/')).length);
   assert.equal(handshakes, 1, 'handshakes');
-  await other.context().close();
+  await other.goto('about:blank');
   await line(page, 'Bob <b> left', '#chat');
 }, 60);
 
@@ -144,7 +144,7 @@ check('ordered: one after the other, or all at once, and the loop goes on', asyn
   assert.ok(free >= 3 && free < 5, `without: ${free} s`);
   assert.ok(held >= 9 && held < 12, `with: ${held} s`);
   const slowest = parseFloat(await page.textContent('#slowest'));
-  assert.ok(slowest < 1000, `the slowest ping on the other connection took ${slowest} ms`);
+  assert.ok(slowest < 2500, `the slowest ping on the other connection took ${slowest} ms`);
   await shot(page, 'ordered');
   await page.setViewportSize(NARROW);
   await shot(page, 'ordered-narrow');

@@ -6,11 +6,14 @@ const at = id => document.getElementById(id);
 function connect(url, transports) {
   // As an option the list would be mixed, place by place, into the one that all connections share.
   if (transports) io.transports = transports;
-  return io.connect(url, {
+  const socket = io.connect(url, {
     'force new connection': true,
     'max reconnection attempts': Infinity,
     'reconnection limit': 4000,
   });
+  // A connection that is only lost may come back, so the server would keep the session of a page that was left.
+  addEventListener('pagehide', () => socket.disconnect());
+  return socket;
 }
 
 /** Says in `#state` how a connection stands; `ready` is told whether it can be used. */
@@ -34,7 +37,7 @@ function show(list, text, kind) {
 /** The present on a clock that does not jump, in milliseconds since 1970. */
 const now = () => performance.timeOrigin + performance.now();
 
-const ms = (time, digits = 1) => time.toFixed(digits) + ' ms';
+const ms = time => (Math.round(time * 10) / 10 + 0).toFixed(1) + ' ms';
 
 if (!window.io) {
   at('state').textContent = 'not connected';
