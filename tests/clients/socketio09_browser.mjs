@@ -3,12 +3,12 @@
 //
 //     node socketio09_browser.mjs SOCKETIO [PROGRAM] [TRANSPORT...]        (HOST:PORT; the testbed, for checks that restart it)
 
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { address, assert, check, run } from './check.mjs';
 import { launch } from './chromium.mjs';
+import { restartable } from './restartable.mjs';
 import { checks } from './socketio09_checks.mjs';
 
 const server = address(0, 'the Socket.IO server');
@@ -45,7 +45,7 @@ function internetExplorer() {
 }
 
 /** A page with the client on it, in a context of its own. */
-async function visit(origin, transport, who, init) {
+async function visit(origin, transport, who, { init, at = server } = {}) {
   const context = await browser.newContext();
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
@@ -53,7 +53,7 @@ async function visit(origin, transport, who, init) {
   if (transport === 'htmlfile') await page.addInitScript(internetExplorer);
   if (init) await page.addInitScript(init);
   // Of the server any document will do.
-  await page.goto(origin === 'same' ? `http://${server.text}/hello` : `http://127.0.0.1:${elsewhere.address().port}/`);
+  await page.goto(origin === 'same' ? `http://${at.text}/hello` : `http://127.0.0.1:${elsewhere.address().port}/`);
   await page.addScriptTag({ content: client });
   await page.addScriptTag({ content: module, type: 'module' });
   await page.waitForFunction(() => window.all);
@@ -113,11 +113,11 @@ for (const origin of ['same', 'another']) {
     if (program) {
       for (const signal of ['SIGKILL', 'SIGTERM']) {
         check(`${title}: comes back after ${signal}`, async (after) => {
-          const { url, restart } = await restartable(after);
-          const page = await visit(origin === 'same' ? 'same' : 'another', transport, title);
+          const own = await restartable(program, after);
+          const page = await visit(origin, transport, title, { at: own });
           after(() => page.context().close());
-          await page.exposeFunction('restart', () => restart(signal));
-          await inPage(page, ([url, transport]) => window.all.comesBack(window.io, url, transport, window.restart), [url, transport]);
+          await page.exposeFunction('restart', () => own.restart(signal));
+          await inPage(page, ([url, transport]) => window.all.comesBack(window.io, url, transport, window.restart), [own.url, transport]);
         }, seconds, `${title} ${signal}`);
       }
     }
@@ -125,13 +125,14 @@ for (const origin of ['same', 'another']) {
 }
 
 check('a WebSocket that never opens: another transport takes the session over', async (after) => {
-  const page = await visit('same', 'websocket', 'fallback', () => {
+  const init = () => {
     window.WebSocket = class {
       send() {}
 
       close() {}
     };
-  });
+  };
+  const page = await visit('same', 'websocket', 'fallback', { init });
   after(() => page.context().close());
   const came = await inPage(page, (base) => new Promise((resolve, reject) => {
     window.io.transports = ['websocket', 'xhr-polling'];
