@@ -1,6 +1,6 @@
 //! SockJS: everybody hears what anybody says.
 //!
-//!     npm ci --prefix tests/clients        # the client, once
+//!     npm ci --ignore-scripts --prefix tests/clients        # the client, once
 //!     cargo run --release --example sockjs_chat
 //!
 //! Then open <http://127.0.0.1:8003/> in two windows.

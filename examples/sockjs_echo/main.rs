@@ -1,6 +1,6 @@
 //! SockJS: every message comes back, over whichever transport the browser can.
 //!
-//!     npm ci --prefix tests/clients        # the client, once
+//!     npm ci --ignore-scripts --prefix tests/clients        # the client, once
 //!     cargo run --release --example sockjs_echo
 //!
 //! Then open <http://127.0.0.1:8002/>.

@@ -1,6 +1,6 @@
 //! Three channels over one SockJS connection: each is a class of its own.
 //!
-//!     npm ci --prefix tests/clients        # the client, once
+//!     npm ci --ignore-scripts --prefix tests/clients        # the client, once
 //!     cargo run --release --example sockjs_multiplex
 //!
 //! Then open <http://127.0.0.1:8004/>.

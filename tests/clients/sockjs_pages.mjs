@@ -57,7 +57,7 @@ for (const transport of ['websocket', 'xhr-streaming', 'eventsource', 'iframe-ev
 
 check('echo: without the client, a raw WebSocket and a notice', async () => {
   const page = await visit(echo, { width: 420, height: 740 }, '**/sockjs.min.js');
-  await page.locator('.notice code', { hasText: 'npm ci --prefix tests/clients' }).waitFor();
+  await page.locator('.notice code', { hasText: 'npm ci --ignore-scripts --prefix tests/clients' }).waitFor();
   await page.click('#connect');
   await state(page, 'connected by raw websocket');
   await say(page, 'as it is');

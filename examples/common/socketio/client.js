@@ -34,8 +34,8 @@ function show(list, text, kind) {
   list.scrollTop = list.scrollHeight;
 }
 
-/** The present on a clock that does not jump, in milliseconds since 1970. */
-const now = () => performance.timeOrigin + performance.now();
+/** Milliseconds since 1970 on a clock that does not jump, to a tenth. */
+const now = () => Math.round((performance.timeOrigin + performance.now()) * 10) / 10;
 
 const ms = time => (Math.round(time * 10) / 10 + 0).toFixed(1) + ' ms';
 

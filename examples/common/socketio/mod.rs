@@ -26,11 +26,11 @@ pub(crate) fn routes<S: 'static>() -> Routes<S> {
         }))
 }
 
-/// The wall clock as scripts know it: milliseconds since 1970.
+/// The wall clock as scripts know it: milliseconds since 1970, to a tenth.
 #[allow(dead_code)]
 pub(crate) fn milliseconds() -> f64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0.0, |since| since.as_secs_f64() * 1000.0)
+    since.map_or(0.0, |since| (since.as_secs_f64() * 10_000.0).round() / 10.0)
 }
 
 /// The client for browsers.

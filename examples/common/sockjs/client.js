@@ -22,7 +22,7 @@ if (!window.SockJS) {
   notice.className = 'notice';
   notice.append('The SockJS client is not installed, so this page speaks a raw WebSocket. To install it: ');
   const command = document.createElement('code');
-  command.textContent = 'npm ci --prefix tests/clients';
+  command.textContent = 'npm ci --ignore-scripts --prefix tests/clients';
   notice.append(command);
   document.querySelector('header').after(notice);
 }

@@ -2,8 +2,8 @@
 
 use dustdevil::{Response, Route, Routes};
 
-/// The client at `/sockjs.min.js`, once npm has installed it (`npm ci --prefix tests/clients`); the
-/// style and the script of the pages.
+/// The client at `/sockjs.min.js`, once npm has installed it (`npm ci --ignore-scripts --prefix
+/// tests/clients`); the style and the script of the pages.
 pub(crate) fn routes<S: 'static>() -> Routes<S> {
     Routes::new()
         .route(Route::get("/sockjs.min.js", |_, _, reply| {
