@@ -116,6 +116,9 @@ const values = [
   { a: 1, b: [true, null, 'x'] }, [], {}, [1, [2, [3]]], 'text', 12.5, -1, { '': '', '\u00e9': '\u{1f600}', n: { o: { p: ['"\\/'] } } }, '\u2028</script>', null,
 ];
 
+/** Those that the client can take: over htmlfile it reads `\/` as `/`, whatever stands before it. */
+const fit = (list, transport) => (transport === 'htmlfile' ? list.filter((one) => !JSON.stringify(one).includes('\\\\/')) : list);
+
 /** Each has a name and `run(io, url, transport)`. */
 export const checks = [
   {
@@ -134,7 +137,7 @@ export const checks = [
     name: 'messages',
     async run(io, url, transport) {
       const client = await connected(io, url, transport);
-      for (const text of [...texts, ...astral]) await client.echoes(text);
+      for (const text of fit([...texts, ...astral], transport)) await client.echoes(text);
       await client.close();
     },
   },
@@ -142,7 +145,7 @@ export const checks = [
     name: 'many messages in one payload',
     async run(io, url, transport) {
       const client = await connected(io, url, transport);
-      const all = [...texts, ...astral, ...astral, ...texts.map((text) => `${text}\u{1f600}`), 'the last'];
+      const all = fit([...texts, ...astral, ...astral, ...texts.map((text) => `${text}\u{1f600}`), 'the last'], transport);
       // A polling client keeps all but the first until that is answered.
       for (const text of all) client.socket.send(text);
       for (const text of all) await client.gets('message', [text], short(text));
@@ -173,7 +176,7 @@ export const checks = [
     name: 'JSON',
     async run(io, url, transport) {
       const client = await connected(io, url, transport);
-      for (const value of values) {
+      for (const value of fit(values, transport)) {
         client.socket.json.send(value);
         await client.gets('message', [value], short(value));
       }
@@ -184,7 +187,7 @@ export const checks = [
     name: 'events',
     async run(io, url, transport) {
       const client = await connected(io, url, transport);
-      const lists = [[], ['x'], [1, 2, 3], [{ a: [] }, null, false], ...astral.map((text) => [text]), values];
+      const lists = [[], ['x'], [1, 2, 3], [{ a: [] }, null, false], ...astral.map((text) => [text]), fit(values, transport)];
       for (const list of lists) client.socket.emit('echo', ...list);
       for (const list of lists) await client.gets('echo', list, `echo of ${short(list)}`);
       await client.close();
@@ -194,7 +197,7 @@ export const checks = [
     name: 'the server acknowledges',
     async run(io, url, transport) {
       const client = await connected(io, url, transport);
-      for (const list of [[], ['x'], [1, { a: '\u{1f600}' }, [null]], values]) {
+      for (const list of [[], ['x'], [1, { a: '\u{1f600}' }, [null]], fit(values, transport)]) {
         same(await client.called((f) => client.socket.emit('ack', ...list, f), 'the acknowledgement'), list, `acknowledgement of ${short(list)}`);
       }
       same(await client.called((f) => client.socket.emit('nobody knows', 1, f), 'the acknowledgement'), [], 'acknowledgement of an unknown event');

@@ -2,11 +2,9 @@
 //
 //     node socketio09_client.mjs SOCKETIO [PROGRAM]        (HOST:PORT; the testbed, for checks that restart it)
 
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createRequire } from 'node:module';
-import net from 'node:net';
 import { address, check, run } from './check.mjs';
+import { restartable } from './restartable.mjs';
 import { checks, comesBack } from './socketio09_checks.mjs';
 
 const base = `http://${address(0, 'the Socket.IO server').text}`;
@@ -22,36 +20,12 @@ for (const [version, transport] of clients) {
   for (const { name, run: body } of checks) check(`${lane}: ${name}`, () => body(io, base, transport), 20, lane);
 }
 
-/** A server of one's own on a port of its own, whose process `restart(signal)` ends and begins again. */
-async function server(after) {
-  const { port } = await new Promise((resolve) => {
-    const probe = net.createServer().listen(0, '127.0.0.1', () => {
-      const free = probe.address();
-      probe.close(() => resolve(free));
-    });
-  });
-  let child;
-  async function start() {
-    child = spawn(program, ['--port', String(port)], { stdio: ['ignore', 'pipe', 'inherit'] });
-    await once(child.stdout, 'data');
-  }
-  after(() => child.kill('SIGKILL'));
-  await start();
-  async function restart(signal) {
-    const ended = once(child, 'exit');
-    child.kill(signal);
-    await ended;
-    await start();
-  }
-  return { url: `http://127.0.0.1:${port}`, restart };
-}
-
 if (program) {
   for (const [version, transport] of clients) {
     const io = require(`socket.io-client-${version}`);
     for (const signal of ['SIGKILL', 'SIGTERM']) {
       check(`${version} ${transport}: comes back after ${signal}`, async (after) => {
-        const { url, restart } = await server(after);
+        const { url, restart } = await restartable(program, after);
         await comesBack(io, url, transport, () => restart(signal));
       }, 25, `${version} ${transport} restart ${signal}`);
     }
