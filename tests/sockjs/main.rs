@@ -4,6 +4,7 @@
 // In a test a failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::type_complexity)]
 
+mod answers;
 mod channels;
 mod endpoints;
 mod life;

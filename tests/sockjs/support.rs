@@ -1,10 +1,9 @@
-//! What SockJS needs beside the support of the WebSocket tests: answers with their chunks, polls, sends
-//! and streams, and a look at what is left.
+//! What SockJS needs beside answers: polls, sends and streams.
 
+pub(crate) use crate::answers::*;
 pub(crate) use crate::websocket::*;
 
-use dustdevil::{Routes, Settings, SockJs, SockJsSettings, TransportCounts};
-use std::net::{SocketAddr, TcpStream};
+use dustdevil::{Routes, Settings, SockJs, SockJsSettings};
 use std::rc::Rc;
 
 /// A server with one class at `/s`.
@@ -29,32 +28,7 @@ pub(crate) fn mount(settings: SockJsSettings) -> SockJs {
     }
 }
 
-/// A request of HTTP/1.1, with a length if its method has a body.
-pub(crate) fn http(method: &str, path: &str, lines: &str, body: &[u8]) -> Vec<u8> {
-    let length = match method {
-        "POST" | "PUT" => format!("Content-Length: {}\r\n", body.len()),
-        _ => String::new(),
-    };
-    let mut bytes =
-        format!("{method} {path} HTTP/1.1\r\nHost: h\r\n{lines}{length}\r\n").into_bytes();
-    bytes.extend_from_slice(body);
-    bytes
-}
-
 impl Rig<World> {
-    /// Sends a request over a conn of its own.
-    pub(crate) fn start(&mut self, method: &str, path: &str, lines: &str, body: &[u8]) -> Client {
-        let mut client = self.raw();
-        client.write_long(self, &http(method, path, lines, body));
-        self.settle();
-        client
-    }
-
-    /// The answer to such a request.
-    pub(crate) fn ask(&mut self, method: &str, path: &str, lines: &str, body: &[u8]) -> Answer {
-        self.start(method, path, lines, body).answer(self)
-    }
-
     /// The body of a poll that is answered.
     pub(crate) fn poll(&mut self, id: &str) -> String {
         let answer = self.ask("POST", &format!("/s/0/{id}/xhr"), "", b"");
@@ -87,114 +61,6 @@ impl Rig<World> {
 
     /// What is there to be counted is gone, at the latest after a while: all its clients are.
     pub(crate) fn over<T>(&mut self, script: &Script, clients: T) {
-        drop(clients);
-        self.settle();
-        self.pass(secs(6));
-        let stats = self.stats();
-        assert_eq!(stats.conns_open, 0, "conns");
-        assert_eq!(stats.connections_open, 0, "connections");
-        assert_eq!(stats.sessions_open, 0, "sessions");
-        assert_eq!(stats.websockets_open, 0, "WebSockets");
-        assert_eq!(stats.bytes_queued, 0, "bytes");
-        assert_eq!(stats.transports, TransportCounts::default());
-        let mut closed = script.closed();
-        closed.sort_unstable();
-        let all = closed.len();
-        closed.dedup();
-        assert_eq!(closed.len(), all, "closed twice");
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: Vec<u8>,
-    /// The pieces of a chunked body.
-    pub(crate) chunks: Vec<String>,
-}
-
-impl Answer {
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().skip(1);
-        lines.find_map(|line| {
-            let (field, value) = line.split_once(": ")?;
-            field.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.body.clone()).unwrap()
-    }
-
-    /// The header lines in the order of the alphabet, without those of the framing.
-    pub(crate) fn lines(&self) -> Vec<&str> {
-        let framing = ["Date", "Content-Length", "Transfer-Encoding", "Connection"];
-        let lines = self.head.lines().skip(1).filter(|line| {
-            let name = line.split(':').next().unwrap_or_default();
-            !line.is_empty() && !framing.contains(&name)
-        });
-        let mut lines: Vec<&str> = lines.collect();
-        lines.sort_unstable();
-        lines
-    }
-}
-
-impl Client {
-    /// From another address of the loopback network.
-    pub(crate) fn connect_from(ip: [u8; 4], addr: SocketAddr) -> Self {
-        use socket2::{Domain, Socket, Type};
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from((ip, 0)).into()).unwrap();
-        socket.connect(&addr.into()).unwrap();
-        let stream = TcpStream::from(socket);
-        Self::over(stream)
-    }
-
-    /// The next answer, whole.
-    pub(crate) fn answer(&mut self, rig: &mut Rig<World>) -> Answer {
-        let head = self.head(rig);
-        let mut answer = Answer {
-            status: head[9..12].parse().unwrap(),
-            head,
-            body: Vec::new(),
-            chunks: Vec::new(),
-        };
-        if answer.field("Transfer-Encoding").is_some() {
-            while let Some(chunk) = self.chunk(rig) {
-                answer.body.extend_from_slice(chunk.as_bytes());
-                answer.chunks.push(chunk);
-            }
-        } else if let Some(length) = answer.field("Content-Length") {
-            let length: usize = length.parse().unwrap();
-            answer.body = self.until(rig, "body", |me| {
-                (me.got.len() >= length).then(|| me.got.drain(..length).collect())
-            });
-        } else if ![204, 304].contains(&answer.status) {
-            answer.body = self.rest(rig);
-        }
-        answer
-    }
-
-    /// The next chunk of a body; `None` is its end.
-    pub(crate) fn chunk(&mut self, rig: &mut Rig<World>) -> Option<String> {
-        self.until(rig, "chunk", |me| {
-            let line = me.got.windows(2).position(|w| w == b"\r\n")?;
-            let size = std::str::from_utf8(&me.got[..line]).unwrap();
-            let size = usize::from_str_radix(size, 16).unwrap();
-            let (start, end) = (line + 2, line + 2 + size);
-            if me.got.len() < end + 2 {
-                return None;
-            }
-            let bytes: Vec<u8> = me.got.drain(..end + 2).collect();
-            assert_eq!(bytes[end..], *b"\r\n");
-            let text = String::from_utf8(bytes[start..end].to_vec()).unwrap();
-            Some((size > 0).then_some(text))
-        })
-    }
-
-    /// The body ends here.
-    pub(crate) fn ends(&mut self, rig: &mut Rig<World>) {
-        assert_eq!(self.chunk(rig), None);
+        self.over_after(secs(6), script, clients);
     }
 }

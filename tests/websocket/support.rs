@@ -3,8 +3,8 @@
 
 use dustdevil::reactor::{Clock, ManualClock};
 use dustdevil::{
-    CloseReason, Connection, ConnectionId, Cx, Message, Reject, Request, Router, Routes, Settings,
-    SocketServer, Stats, WebSocket, WebSocketLimits,
+    CloseReason, Connection, ConnectionId, Cx, Event, Message, Reject, Request, Router, Routes,
+    Settings, SocketServer, Stats, WebSocket, WebSocketLimits,
 };
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
@@ -342,6 +342,7 @@ pub(crate) type World = Vec<String>;
 type Do = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>)>;
 type OnOpen = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>, &Request<'_>) -> Result<(), Reject>>;
 type OnMessage = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>, Message<'_>)>;
+type OnEvent = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>, Event<'_>)>;
 type OnPong = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>, &[u8])>;
 type OnClose = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>, &CloseReason)>;
 
@@ -349,6 +350,7 @@ type OnClose = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>, &CloseReason)>;
 pub(crate) struct Script {
     pub(crate) open: OnOpen,
     pub(crate) message: OnMessage,
+    pub(crate) event: OnEvent,
     pub(crate) pong: OnPong,
     pub(crate) writable: Do,
     pub(crate) close: OnClose,
@@ -368,6 +370,7 @@ impl Default for Script {
             message: Box::new(|_, cx, message| {
                 cx.send(message);
             }),
+            event: Box::new(|_, _, _| {}),
             pong: Box::new(|_, _, _| {}),
             writable: Box::new(|_, _| {}),
             close: Box::new(|_, _, _| {}),
@@ -451,6 +454,12 @@ impl Connection for Probe {
         let script = Rc::clone(&self.script);
         let _within = Within::new(&script);
         (script.message)(self, cx, message);
+    }
+
+    fn on_event(&mut self, cx: &mut Cx<'_, Self>, event: Event<'_>) {
+        let script = Rc::clone(&self.script);
+        let _within = Within::new(&script);
+        (script.event)(self, cx, event);
     }
 
     fn on_pong(&mut self, cx: &mut Cx<'_, Self>, data: &[u8]) {
