@@ -1,0 +1,395 @@
+//! Limits of a session and of its endpoints, each just under and just over.
+
+use crate::support::*;
+use dustdevil::{AckError, Cause, Sent, Settings, SocketIoSettings, Transport};
+use std::rc::Rc;
+
+const MIB: usize = 1 << 20;
+
+// ---- output that nobody takes -------------------------------------------------------------------
+
+/// Nobody polls: what waits is bounded, and gone with the session.
+#[test]
+fn nobody_polls() {
+    let (mut rig, script) = sio(Script {
+        message: Box::new(|me, cx, _| {
+            let text = "x".repeat(400_000);
+            let sent: Vec<Sent> = (0..5).map(|_| cx.send(&text)).collect();
+            me.script.note(format!("{sent:?}"));
+        }),
+        ..Script::default()
+    });
+    let sid = rig.session();
+    rig.push(&sid, &["3:::x"]);
+    // One message may be over it, so that the largest of all can be sent.
+    assert_eq!(script.taken(), ["[Full, Full, Full, Gone, Gone]"]);
+    assert_eq!(causes(&script), [(0, Cause::Overflow)]);
+    assert_eq!(rig.stats().overflows, 1);
+    rig.pass(ms(30_500));
+    assert_eq!(rig.stats().bytes_queued, 0);
+    rig.over(&script, ());
+}
+
+#[test]
+fn write_max_bytes() {
+    let (mut rig, script) = sio(Script::default());
+    let sid = rig.session();
+    let id = script.id(0);
+    let send = |rig: &mut Rig<World>, len: usize| {
+        let text = "x".repeat(len);
+        rig.server.with_app(|app| app.to(id).send(text)).unwrap()
+    };
+    // Just under it, one more is taken.
+    assert_eq!(send(&mut rig, MIB - 1000), 1);
+    assert_eq!(send(&mut rig, 2000), 1);
+    assert!(script.closed().is_empty());
+    let got = packets(&rig.poll(&sid));
+    assert_eq!(
+        got.iter().map(String::len).collect::<Vec<_>>(),
+        [MIB - 996, 2004]
+    );
+    // Over it, none.
+    assert_eq!(send(&mut rig, MIB + 1000), 1);
+    assert_eq!(send(&mut rig, 1), 0);
+    rig.settle();
+    assert_eq!(causes(&script), [(0, Cause::Overflow)]);
+    rig.serves_another();
+    rig.over(&script, ());
+}
+
+/// Small messages count with what it takes to keep them.
+#[test]
+fn very_many_small_messages() {
+    let (mut rig, script) = sio(Script::default());
+    rig.session();
+    let id = script.id(0);
+    let mut taken = 0;
+    while rig.server.with_app(|app| app.to(id).send("")).unwrap() == 1 {
+        taken += 1;
+        assert!(taken < 1_000_000, "there is no end to it");
+    }
+    assert_eq!(causes(&script), [(0, Cause::Overflow)]);
+    rig.over(&script, ());
+}
+
+/// Streams and WebSockets that are not read.
+#[test]
+fn a_slow_receiver() {
+    for transport in [Transport::WebSocket, Transport::HtmlFile] {
+        let (mut rig, script) = sio(Script::default());
+        let sid = rig.session();
+        let client = match transport {
+            Transport::WebSocket => rig.attach(&sid),
+            _ => rig.page(&sid),
+        };
+        let id = script.id(0);
+        let text = "x".repeat(100_000);
+        let mut most = 0;
+        for round in 0.. {
+            let count = rig.server.with_app(|app| app.to(id).send(&text)).unwrap();
+            rig.turn();
+            most = most.max(rig.stats().bytes_queued);
+            if count == 0 {
+                break;
+            }
+            assert!(round < 2000, "there is no end to it");
+        }
+        assert!(most <= (2 * MIB + 300_000) as u64, "{transport:?}: {most}");
+        assert_eq!(causes(&script), [(0, Cause::Overflow)], "{transport:?}");
+        rig.serves_another();
+        rig.over_after(secs(90), &script, client);
+    }
+}
+
+#[test]
+fn on_writable() {
+    let (mut rig, script) = sio(Script {
+        message: Box::new(|_, cx, _| {
+            assert_eq!(cx.send("x".repeat(200_000)), Sent::Queued);
+            assert_eq!(cx.send("x".repeat(200_000)), Sent::Full);
+        }),
+        writable: Box::new(|me, cx| {
+            me.script.note("writable");
+            cx.send("more");
+        }),
+        ..Script::default()
+    });
+    let sid = rig.session();
+    rig.push(&sid, &["3:::x"]);
+    assert!(script.taken().is_empty());
+    assert_eq!(packets(&rig.poll(&sid)).len(), 2);
+    assert_eq!(script.taken(), ["writable"]);
+    assert_eq!(rig.poll(&sid), "3:::more");
+    rig.over(&script, ());
+}
+
+/// All buffers together are nearly full: who holds most is closed.
+#[test]
+fn out_of_memory() {
+    let settings = Settings {
+        buffers_max_bytes: 2 * MIB,
+        ..Settings::default()
+    };
+    let (mut rig, script) = sio_with(Script::default(), settings, mount(calm()));
+    let (one, two) = (rig.session(), rig.session());
+    let ids = [script.id(0), script.id(1)];
+    rig.server
+        .with_app(|app| {
+            app.to(ids[0]).send("x".repeat(900_000));
+            app.to(ids[1]).send("x".repeat(1_100_000));
+        })
+        .unwrap();
+    rig.settle();
+    assert_eq!(causes(&script), [(1, Cause::Overflow)]);
+    assert_eq!(rig.stats().memory_closes, 1);
+    assert_eq!(rig.poll(&two), UNKNOWN);
+    assert_eq!(rig.poll(&one).len(), 900_004);
+    rig.serves_another();
+    rig.over(&script, ());
+}
+
+// ---- endpoints ----------------------------------------------------------------------------------
+
+#[test]
+fn endpoints_max() {
+    let of = SocketIoSettings {
+        endpoints_max: 3,
+        ..calm()
+    };
+    let (root, chat) = (Rc::new(echo()), Rc::new(echo()));
+    let inside = router(&chat);
+    let outside =
+        router(&root).endpoint_fn(move |name, _| name.starts_with("/c").then(|| inside.any()));
+    let mut rig = serve(&outside, Settings::default(), mount(of));
+    let (_, mut client) = rig.socket();
+    for n in 0..3 {
+        client.send(&format!("1::/c{n}"));
+        assert_eq!(client.text(&mut rig), format!("1::/c{n}"));
+    }
+    client.send("1::/c3");
+    assert_eq!(client.text(&mut rig), "7::/c3:2");
+    // One that is connected is none more.
+    client.send("1::/c1");
+    assert_eq!(client.text(&mut rig), "1::/c1");
+    assert_eq!(chat.ids.borrow().len(), 3);
+    // One that is left makes room.
+    client.send("0::/c0");
+    assert_eq!(client.text(&mut rig), "0::/c0");
+    client.send("1::/c3");
+    assert_eq!(client.text(&mut rig), "1::/c3");
+    client.send("3::/c3:x");
+    assert_eq!(client.text(&mut rig), "3::/c3:x");
+    rig.serves_another();
+    rig.over(&root, client);
+    assert_eq!(chat.closed().len(), 4);
+}
+
+#[test]
+fn endpoints_max_by_default() {
+    let (root, chat) = (Rc::new(echo()), Rc::new(echo()));
+    let inside = router(&chat);
+    let outside = router(&root).endpoint_fn(move |_, _| Some(inside.any()));
+    let mut rig = serve(&outside, Settings::default(), mount(calm()));
+    let (_, mut client) = rig.socket();
+    for n in 0..70 {
+        client.send(&format!("1::/{n}"));
+        let want = if n < 64 {
+            format!("1::/{n}")
+        } else {
+            format!("7::/{n}:2")
+        };
+        assert_eq!(client.text(&mut rig), want);
+    }
+    assert_eq!(rig.stats().connections_open, 65);
+    client.send("0::");
+    client.told(&mut rig, "0::");
+    assert_eq!(chat.closed().len(), 64);
+    rig.over(&root, client);
+}
+
+#[test]
+fn endpoint_bytes_max() {
+    let (root, chat) = (Rc::new(echo()), Rc::new(echo()));
+    let inside = router(&chat);
+    let outside = router(&root).endpoint_fn(move |_, _| Some(inside.any()));
+    let mut rig = serve(&outside, Settings::default(), mount(calm()));
+    let (_, mut client) = rig.socket();
+    let just = format!("/{}", "é".repeat(127));
+    assert_eq!(just.len(), 255);
+    client.send(&format!("1::{just}"));
+    assert_eq!(client.text(&mut rig), format!("1::{just}"));
+    client.send(&format!("3::{just}:x"));
+    assert_eq!(client.text(&mut rig), format!("3::{just}:x"));
+    // A query is not part of it.
+    client.send(&format!("0::{just}"));
+    assert_eq!(client.text(&mut rig), format!("0::{just}"));
+    client.send(&format!("1::{just}?{}", "a".repeat(1000)));
+    assert_eq!(client.text(&mut rig), format!("1::{just}"));
+    let before = rig.stats().protocol_errors;
+    client.send(&format!("1::{just}x"));
+    client.silent(&mut rig);
+    assert_eq!(rig.stats().protocol_errors, before + 1);
+    client.send("3:::x");
+    assert_eq!(client.text(&mut rig), "3:::x");
+    rig.serves_another();
+    rig.over(&root, client);
+}
+
+// ---- broken packets -----------------------------------------------------------------------------
+
+#[test]
+fn broken_packets_max() {
+    for (max, of) in [
+        (64, calm()),
+        (
+            2,
+            SocketIoSettings {
+                broken_packets_max: 2,
+                ..calm()
+            },
+        ),
+    ] {
+        let (mut rig, script) = sio_of(Script::default(), of);
+        let (sid, mut client) = rig.socket();
+        for _ in 0..max {
+            client.send("garbage");
+        }
+        client.send("3:::x");
+        assert_eq!(client.text(&mut rig), "3:::x");
+        assert_eq!(rig.stats().protocol_errors, max);
+        // The next one is too much.
+        client.send("garbage");
+        client.send("3:::never");
+        client.told(&mut rig, "0::");
+        assert_eq!(causes(&script), [(0, Cause::Protocol)]);
+        assert_eq!(rig.poll(&sid), UNKNOWN);
+        rig.serves_another();
+        rig.over(&script, client);
+    }
+}
+
+/// In one payload, too.
+#[test]
+fn broken_packets_of_a_post() {
+    let (mut rig, script) = sio(noting());
+    let sid = rig.session();
+    script.taken();
+    let mut poll = rig.hold(&sid);
+    let mut all = vec!["garbage"; 64];
+    all.push("3:::last");
+    rig.push(&sid, &all);
+    assert_eq!(script.taken(), ["text last"]);
+    rig.push(&sid, &["5:::{", "3:::never"]);
+    assert!(script.taken().is_empty());
+    assert_eq!(poll.answer(&mut rig).text(), "0::");
+    assert_eq!(causes(&script), [(0, Cause::Protocol)]);
+    rig.over(&script, poll);
+}
+
+// ---- acknowledgements ---------------------------------------------------------------------------
+
+/// Asks for an acknowledgement at each message, and notes what comes of it.
+fn asking() -> Script {
+    Script {
+        message: Box::new(|me, cx, message| {
+            let text = message.text().unwrap().to_owned();
+            let sent = cx.emit_ack("ask", &*text.clone(), move |me, _, answer| {
+                me.script.note(match answer {
+                    Ok(values) => format!("{text} {}", serde_json::Value::from(values)),
+                    Err(AckError::Timeout) => format!("{text} timeout"),
+                    Err(_) => format!("{text} closed"),
+                });
+            });
+            me.script.note(format!("{sent:?}"));
+        }),
+        ..Script::default()
+    }
+}
+
+#[test]
+fn acks_max() {
+    for max in [1, 64] {
+        let (mut rig, script) = sio_of(
+            asking(),
+            SocketIoSettings {
+                acks_max: max,
+                ..calm()
+            },
+        );
+        let (_, mut client) = rig.socket();
+        for n in 1..=max {
+            client.send(&format!("3:::{n}"));
+            let want = format!("5:{n}+::{{\"name\":\"ask\",\"args\":[\"{n}\"]}}");
+            assert_eq!(client.text(&mut rig), want);
+        }
+        assert_eq!(script.taken(), vec!["Queued"; max]);
+        client.send("3:::over");
+        client.silent(&mut rig);
+        assert_eq!(script.taken(), ["Refused"]);
+        // An answer makes room.
+        client.send("6:::1+[true]");
+        client.send("3:::more");
+        let want = format!("5:{}+::", max + 1);
+        let got = client.text(&mut rig);
+        assert!(got.starts_with(&want), "{got}");
+        assert_eq!(script.taken(), ["1 [true]", "Queued"]);
+        client.send("0::");
+        assert_eq!(client.text(&mut rig), "0::");
+        assert_eq!(script.taken().len(), max);
+        rig.over(&script, client);
+    }
+}
+
+#[test]
+fn ack_timeout() {
+    let (mut rig, script) = sio_of(
+        asking(),
+        SocketIoSettings {
+            ack_timeout: secs(10),
+            ..calm()
+        },
+    );
+    let (_, mut client) = rig.socket();
+    client.send("3:::a");
+    assert_eq!(
+        client.text(&mut rig),
+        "5:1+::{\"name\":\"ask\",\"args\":[\"a\"]}"
+    );
+    rig.pass(secs(5));
+    client.send("3:::b");
+    client.text(&mut rig);
+    script.taken();
+    rig.pass(ms(4700));
+    assert!(script.taken().is_empty());
+    rig.pass(ms(600));
+    assert_eq!(script.taken(), ["a timeout"]);
+    // It is too late, and that does no harm; the other one is not.
+    client.send("6:::1+[1]");
+    client.send("6:::2+[2]");
+    rig.settle();
+    assert_eq!(script.taken(), ["b [2]"]);
+    // Twice is once.
+    client.send("6:::2+[3]");
+    client.silent(&mut rig);
+    assert!(script.taken().is_empty());
+    rig.serves_another();
+    rig.over(&script, client);
+}
+
+#[test]
+fn acks_that_never_come() {
+    for how in ["0::", "expires"] {
+        let (mut rig, script) = sio(asking());
+        let (_, mut client) = rig.socket();
+        client.send("3:::a");
+        client.text(&mut rig);
+        script.taken();
+        match how {
+            "0::" => client.send("0::"),
+            _ => client.reset(),
+        }
+        rig.pass(secs(31));
+        assert_eq!(script.taken(), ["a closed"], "{how}");
+        rig.over(&script, ());
+    }
+}
