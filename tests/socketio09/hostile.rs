@@ -89,19 +89,8 @@ fn built_in_names_as_events() {
         let want = format!("event {name} {{\"{name}\":{{}}}}");
         assert_eq!(script.taken(), [want]);
     }
-    rig.serves_another_noted(&script);
+    rig.serves_another();
     rig.over(&script, client);
-}
-
-impl Rig<World> {
-    /// The class does not echo: another client is heard.
-    fn serves_another_noted(&mut self, script: &Script) {
-        let sid = self.session();
-        script.taken();
-        self.push(&sid, &["3:::still here"]);
-        assert_eq!(script.taken(), ["text still here"]);
-        self.push(&sid, &["0::"]);
-    }
 }
 
 #[test]
@@ -134,7 +123,7 @@ fn built_in_names_as_endpoints() {
     }
     client.silent(&mut rig);
     assert!(root.taken().is_empty() && chat.taken().is_empty());
-    rig.serves_another_noted(&root);
+    rig.serves_another();
     rig.over(&root, client);
 }
 
@@ -239,7 +228,7 @@ fn huge_ids() {
         client.silent(&mut rig);
     }
     assert!(script.taken().is_empty());
-    rig.serves_another_noted(&script);
+    rig.serves_another();
     rig.over(&script, client);
 }
 
@@ -262,7 +251,7 @@ fn huge_lengths() {
         );
         assert_eq!(script.taken(), ["text a"]);
     }
-    rig.serves_another_noted(&script);
+    rig.serves_another();
     rig.over(&script, ());
 }
 
@@ -357,7 +346,7 @@ fn frames_for_nobody() {
     assert_eq!(client.text(&mut rig), UNKNOWN);
     assert_eq!(client.frame(&mut rig).head, 0x88);
     assert!(script.taken().is_empty());
-    rig.serves_another_noted(&script);
+    rig.serves_another();
     rig.over(&script, client);
 }
 

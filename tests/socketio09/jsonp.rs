@@ -39,7 +39,7 @@ fn answers_are_scripts() {
         Some("text/javascript; charset=UTF-8")
     );
     assert_eq!(answer.field("Content-Length"), Some("15"));
-    assert_eq!(answer.field("X-XSS-Protection"), Some("0"));
+    assert_eq!(answer.field("X-Content-Type-Options"), Some("nosniff"));
     assert_eq!(rig.stats().transports.jsonp_polling, 1);
     rig.over(&script, ());
 }

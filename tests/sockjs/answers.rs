@@ -74,18 +74,6 @@ impl Answer {
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
-
-    /// The header lines in the order of the alphabet, without those of the framing.
-    pub(crate) fn lines(&self) -> Vec<&str> {
-        let framing = ["Date", "Content-Length", "Transfer-Encoding", "Connection"];
-        let lines = self.head.lines().skip(1).filter(|line| {
-            let name = line.split(':').next().unwrap_or_default();
-            !line.is_empty() && !framing.contains(&name)
-        });
-        let mut lines: Vec<&str> = lines.collect();
-        lines.sort_unstable();
-        lines
-    }
 }
 
 impl Client {

@@ -64,3 +64,17 @@ impl Rig<World> {
         self.over_after(secs(6), script, clients);
     }
 }
+
+impl Answer {
+    /// The header lines in the order of the alphabet, without those of the framing.
+    pub(crate) fn lines(&self) -> Vec<&str> {
+        let framing = ["Date", "Content-Length", "Transfer-Encoding", "Connection"];
+        let lines = self.head.lines().skip(1).filter(|line| {
+            let name = line.split(':').next().unwrap_or_default();
+            !line.is_empty() && !framing.contains(&name)
+        });
+        let mut lines: Vec<&str> = lines.collect();
+        lines.sort_unstable();
+        lines
+    }
+}
