@@ -3,9 +3,10 @@
 
 use dustdevil::reactor::{Clock, ManualClock};
 use dustdevil::{
-    CloseReason, Connection, ConnectionId, Cx, Event, Message, Reject, Request, Router, Routes,
-    Settings, SocketServer, Stats, WebSocket, WebSocketLimits,
+    CloseReason, Connection, ConnectionId, Cx, Event, Events, Message, Pending, Reject, Request,
+    Router, Routes, Settings, SocketServer, Stats, WebSocket, WebSocketLimits,
 };
+use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -342,6 +343,7 @@ pub(crate) type World = Vec<String>;
 type Do = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>)>;
 type OnOpen = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>, &Request<'_>) -> Result<(), Reject>>;
 type OnMessage = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>, Message<'_>)>;
+type OnAct = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>, Vec<Value>)>;
 type OnEvent = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>, Event<'_>)>;
 type OnPong = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>, &[u8])>;
 type OnClose = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>, &CloseReason)>;
@@ -350,6 +352,9 @@ type OnClose = Box<dyn Fn(&mut Probe, &mut Cx<'_, Probe>, &CloseReason)>;
 pub(crate) struct Script {
     pub(crate) open: OnOpen,
     pub(crate) message: OnMessage,
+    /// Handles the events `do`, and `later`, whose acknowledgement is pending.
+    pub(crate) act: OnAct,
+    /// The other events.
     pub(crate) event: OnEvent,
     pub(crate) pong: OnPong,
     pub(crate) writable: Do,
@@ -370,6 +375,7 @@ impl Default for Script {
             message: Box::new(|_, cx, message| {
                 cx.send(message);
             }),
+            act: Box::new(|_, _, _| {}),
             event: Box::new(|_, _, _| {}),
             pong: Box::new(|_, _, _| {}),
             writable: Box::new(|_, _| {}),
@@ -440,8 +446,25 @@ pub(crate) struct Probe {
     pub(crate) kept: Option<Box<dyn std::any::Any>>,
 }
 
+impl Probe {
+    fn act(&mut self, cx: &mut Cx<'_, Self>, args: Vec<Value>) {
+        let script = Rc::clone(&self.script);
+        let _within = Within::new(&script);
+        (script.act)(self, cx, args);
+    }
+
+    fn act_later(&mut self, cx: &mut Cx<'_, Self>, args: Vec<Value>) -> Pending {
+        self.act(cx, args);
+        Pending
+    }
+}
+
 impl Connection for Probe {
     type State = World;
+
+    fn events(on: &mut Events<Self>) {
+        on.on("do", Self::act).on("later", Self::act_later);
+    }
 
     fn on_open(&mut self, cx: &mut Cx<'_, Self>, req: &Request<'_>) -> Result<(), Reject> {
         let script = Rc::clone(&self.script);

@@ -1,0 +1,490 @@
+//! What the application sends: events, texts and values, to one or to many, whatever they speak.
+
+use crate::support::*;
+use dustdevil::{Cause, Json, RawJson, Routes, Sent, Settings, SockJs, Transport, WebSocket};
+use std::rc::Rc;
+
+/// A class of each family: Socket.IO at `/socket.io`, SockJS at `/s`, plain WebSocket at `/ws`.
+fn mixed(script: Script) -> (Rig<World>, Rc<Script>) {
+    let script = Rc::new(script);
+    let router = router(&script);
+    let routes = Routes::new()
+        .socketio("/socket.io", &router, sio(quiet()))
+        .sockjs("/s", &router, SockJs::default())
+        .websocket("/ws", &router, WebSocket::default());
+    (Rig::new(World::new(), Settings::default(), routes), script)
+}
+
+#[test]
+fn events_with_arguments() {
+    let (mut rig, script) = events(acting(|_, cx, word| {
+        let list = vec![1, 2];
+        let sent = match word {
+            "none" => cx.emit("e", ()),
+            "one" => cx.emit("e", 7),
+            "text" => cx.emit("e", "a\"\n\u{2028}é"),
+            "string" => cx.emit("e", &String::from("s")),
+            "tuple" => cx.emit("e", (1, "b", list)),
+            "list" => cx.emit("e", (list,)),
+            "json" => cx.emit("e", Json(list)),
+            "value" => cx.emit("e", serde_json::json!({"a": null})),
+            "name" => cx.emit("é\"\\\u{1}", ()),
+            "empty" => cx.emit("", ()),
+            "reserved" => cx.emit("disconnect", ()),
+            "nan" => cx.emit("e", (f64::INFINITY, 1)),
+            "eight" => cx.emit("e", (1, 2, 3, 4, 5, 6, 7, 8)),
+            word => panic!("{word}"),
+        };
+        assert_eq!(sent, Sent::Queued, "{word}");
+    }));
+    #[rustfmt::skip]
+    let cases: &[(&str, &str, &str)] = &[
+        ("none",     "e", "[]"),
+        ("one",      "e", "[7]"),
+        ("text",     "e", "[\"a\\\"\\n\u{2028}é\"]"),
+        ("string",   "e", "[\"s\"]"),
+        ("tuple",    "e", "[1,\"b\",[1,2]]"),
+        ("list",     "e", "[[1,2]]"),
+        ("json",     "e", "[[1,2]]"),
+        ("value",    "e", "[{\"a\":null}]"),
+        ("name",     "é\\\"\\\\\\u0001", "[]"),
+        ("empty",    "",  "[]"),
+        ("reserved", "disconnect", "[]"),
+        ("nan",      "e", "[null,1]"),
+        ("eight",    "e", "[1,2,3,4,5,6,7,8]"),
+    ];
+    for way in Way::ALL {
+        let mut peer = rig.peer(way);
+        for &(word, name, args) in cases {
+            let want = way.event("", None, name, args);
+            assert_eq!(peer.act(&mut rig, word), [want], "{word}");
+        }
+        assert_eq!(rig.stats().unsupported, 0);
+        drop(peer);
+    }
+    rig.left(&script, ());
+}
+
+/// A text is one kind of message, a value another; bytes are none.
+#[test]
+fn messages() {
+    let (mut rig, script) = mixed(Script {
+        message: Box::new(|me, cx, message| {
+            let list = serde_json::json!([1, "b"]);
+            let sent = match message.text().unwrap() {
+                "text" => cx.send("a:b\n"),
+                "empty" => cx.send(""),
+                "json" => cx.send(Json((1, "b"))),
+                "raw" => cx.send(RawJson("[1, \"b\"]")),
+                "value" => cx.send(&list),
+                "nan" => cx.send(Json(f64::NAN)),
+                "bytes" => cx.send(b"bytes"),
+                "each" => cx.send_each(["a", "b"]),
+                _ => {
+                    me.script.note(format!("{}", message.is_json()));
+                    cx.send(message)
+                }
+            };
+            if sent != Sent::Queued {
+                me.script.note(format!("{sent:?}"));
+            }
+        }),
+        ..Script::default()
+    });
+    #[rustfmt::skip]
+    let cases: &[(&str, &[&str], &[&str])] = &[
+        // Said, heard by Socket.IO, heard by a plain WebSocket.
+        ("text",   &["3:::a:b\n"],        &["a:b\n"]),
+        ("empty",  &["3:::"],             &[""]),
+        ("json",   &["4:::[1,\"b\"]"],    &["[1,\"b\"]"]),
+        ("raw",    &["4:::[1, \"b\"]"],   &["[1, \"b\"]"]),
+        ("value",  &["4:::[1,\"b\"]"],    &["[1,\"b\"]"]),
+        ("nan",    &["4:::null"],         &["null"]),
+        ("each",   &["3:::a", "3:::b"],   &["a", "b"]),
+    ];
+    let mut plain = rig.client("/ws");
+    for way in Way::ALL {
+        let mut peer = rig.peer(way);
+        for &(word, want, texts) in cases {
+            assert_eq!(peer.ask(&mut rig, &format!("3:::{word}")), want, "{word}");
+            plain.send(word);
+            assert_eq!(plain.texts(&mut rig), texts, "{word}");
+        }
+        // Bytes have a form on a plain WebSocket only.
+        let before = rig.stats().unsupported;
+        assert_eq!(peer.ask(&mut rig, "3:::bytes"), [""; 0]);
+        assert_eq!(script.taken(), ["Unsupported"]);
+        assert_eq!(rig.stats().unsupported, before + 1);
+        plain.send("bytes");
+        assert_eq!(plain.frame(&mut rig).payload, b"bytes");
+        assert_eq!(script.taken(), [""; 0]);
+        drop(peer);
+    }
+    rig.left(&script, plain);
+}
+
+/// What came is sent as it came: a text as a text, a value as a value. A list is one message.
+#[test]
+fn an_echo() {
+    #[rustfmt::skip]
+    let cases: &[(&str, bool)] = &[
+        ("3:::hi",                  false),
+        ("3:::",                    false),
+        ("3:::[1,2]",               false),
+        ("3:::a:b:c\n\r\0",         false),
+        ("3:::\u{fffd}3\u{fffd}2::", false),
+        ("3:::é😀\u{2028}",         false),
+        ("4:::[1,2]",               true),
+        ("4:::[1, 2]",              true),
+        ("4:::{\"a\":[]}",          true),
+        ("4:::\"text\"",            true),
+        ("4:::null",                true),
+        ("4:::1e400",               true),
+        ("4:::\"\\ud83d\\ude00\"",  true),
+    ];
+    let (mut rig, script) = events(Script {
+        message: Box::new(|me, cx, message| {
+            me.script.note(format!("{}", message.is_json()));
+            cx.send(message);
+        }),
+        ..Script::default()
+    });
+    for way in Way::ALL {
+        let mut peer = rig.peer(way);
+        for &(packet, json) in cases {
+            assert_eq!(peer.ask(&mut rig, packet), [packet], "{packet}");
+            assert_eq!(script.taken(), [json.to_string()], "{packet}");
+        }
+        // Other forms of the same.
+        for (packet, want) in [("3::", "3:::"), ("3", "3:::"), ("4::: [1] ", "4:::[1]")] {
+            assert_eq!(peer.ask(&mut rig, packet), [want], "{packet}");
+        }
+        // What is no JSON is none.
+        script.taken();
+        for packet in ["4:::", "4:::{", "4:::[1]]", "4:::nul", "4::: ", "4"] {
+            assert_eq!(peer.ask(&mut rig, packet), [""; 0], "{packet}");
+        }
+        assert_eq!(script.taken(), [""; 0]);
+        drop(peer);
+    }
+    rig.left(&script, ());
+}
+
+/// Half a pair in a value is no character, for who reads it.
+#[test]
+fn values_that_are_read() {
+    let (mut rig, script) = events(Script {
+        message: Box::new(|me, _, message| {
+            let value = message.json::<serde_json::Value>();
+            me.script
+                .note(value.map_or("not read".to_owned(), |value| value.to_string()));
+        }),
+        ..Script::default()
+    });
+    #[rustfmt::skip]
+    let cases: &[(&str, &str)] = &[
+        ("4:::\"\\ud800x\"",          "\"\u{fffd}x\""),
+        ("4:::{\"\\udc00\":\"\\ud83d\\ude00\"}", "{\"\u{fffd}\":\"😀\"}"),
+        ("4:::[18446744073709551615]", "[18446744073709551615]"),
+        ("4:::1e400",                 "not read"),
+        ("3:::{\"a\":1}",             "{\"a\":1}"),
+        ("3:::text",                  "not read"),
+    ];
+    for way in Way::ALL {
+        let mut peer = rig.peer(way);
+        for &(packet, want) in cases {
+            peer.say(&mut rig, packet);
+            assert_eq!(script.taken(), [want], "{packet}");
+        }
+    }
+}
+
+/// Who has no events gets nothing, and is not counted.
+#[test]
+fn events_elsewhere() {
+    let (mut rig, script) = mixed(Script {
+        open: Box::new(|_, cx, _| {
+            cx.join("room");
+            Ok(())
+        }),
+        message: Box::new(|me, cx, _| {
+            let never =
+                || |me: &mut Probe, _: &mut dustdevil::Cx<'_, Probe>, _| me.script.note("never");
+            me.script.note(format!("{:?}", cx.emit("e", 1)));
+            me.script
+                .note(format!("{:?}", cx.emit_ack("e", 1, never())));
+            me.script.note(format!("{:?}", cx.send_ack("e", never())));
+            cx.send("after");
+        }),
+        ..Script::default()
+    });
+    let mut plain = rig.client("/ws");
+    let mut raw = rig.client("/s/websocket");
+    let mut framed = rig.client("/s/0/w/websocket");
+    assert_eq!(framed.text(&mut rig), "o");
+    rig.poll("x");
+    plain.send("x");
+    assert_eq!(plain.texts(&mut rig), ["after"]);
+    raw.send("x");
+    assert_eq!(raw.texts(&mut rig), ["after"]);
+    framed.send("[\"x\"]");
+    assert_eq!(framed.texts(&mut rig), ["a[\"after\"]"]);
+    assert_eq!(rig.post("x", "[\"x\"]"), 204);
+    assert_eq!(rig.poll("x"), "a[\"after\"]\n");
+    assert_eq!(script.taken(), ["Unsupported"; 12]);
+    assert_eq!(rig.stats().unsupported, 12);
+    assert_eq!(rig.stats().messages_out, 4);
+
+    // A mixed room: only who got it counts.
+    let mut peers = Way::ALL.map(|way| rig.peer(way));
+    let everybody = rig.state(|_| ());
+    let () = everybody;
+    let id = script.id(4);
+    let counts = rig
+        .server
+        .with_app(|app| {
+            let first = script.id(0);
+            let router = app.to_each(script.ids.borrow().iter().copied());
+            let to_each = router.emit("e", (1, "b"));
+            let to_one = app.to(first).emit("e", ());
+            let to_event = app.to(id).emit("one", ());
+            let all = app
+                .to_each(script.ids.borrow().iter().copied())
+                .send("text");
+            [to_each, to_one, to_event, all]
+        })
+        .unwrap();
+    assert_eq!(counts, [2, 0, 1, 6]);
+    assert_eq!(rig.stats().unsupported, 12 + 4 + 1);
+    for (n, peer) in peers.iter_mut().enumerate() {
+        let way = peer.way;
+        let mut want = vec![way.event("", None, "e", "[1,\"b\"]")];
+        want.extend((n == 0).then(|| way.event("", None, "one", "[]")));
+        want.push(way.message("", "text"));
+        assert_eq!(peer.hear(&mut rig), want);
+    }
+    assert_eq!(plain.texts(&mut rig), ["text"]);
+    assert_eq!(raw.texts(&mut rig), ["text"]);
+    assert_eq!(framed.texts(&mut rig), ["a[\"text\"]"]);
+    assert_eq!(rig.poll("x"), "a[\"text\"]\n");
+    rig.left(&script, (peers, plain, raw, framed));
+    assert_eq!(script.closed().len(), 6);
+}
+
+/// Rooms, `all`, `except`: of one router, over all its mounts, in each one's own form.
+#[test]
+fn targets() {
+    let (mut rig, script) = mixed(Script {
+        open: Box::new(|me, cx, _| {
+            cx.join(if me.n % 2 == 0 { "even" } else { "odd" });
+            Ok(())
+        }),
+        act: Box::new(|me, cx, args| {
+            let script = Rc::clone(&me.script);
+            let count = match args[0].as_str().unwrap() {
+                "all" => cx.all().emit("e", 1),
+                "others" => cx.all().except(cx.id()).emit("e", 1),
+                "even" => cx.room("even").emit("e", 1),
+                "not even" => cx.all().except_room("even").emit("e", 1),
+                "nobody" => cx.room("nobody").emit("e", 1),
+                "twice" => cx.to_each([cx.id(), cx.id()]).emit("e", 1),
+                "value" => cx.all().send(Json([1])),
+                word => panic!("{word}"),
+            };
+            script.note(count.to_string());
+        }),
+        ..Script::default()
+    });
+    // The numbers 0 to 4; the last one has no events.
+    let mut peers: Vec<Peer> = [Way::ALL, Way::ALL]
+        .concat()
+        .into_iter()
+        .map(|way| rig.peer(way))
+        .collect();
+    let mut plain = rig.client("/ws");
+    #[rustfmt::skip]
+    let cases: &[(&str, &str, &[usize])] = &[
+        ("all",      "4", &[0, 1, 2, 3]),
+        ("others",   "3", &[0, 2, 3]),
+        ("even",     "2", &[0, 2]),
+        ("not even", "2", &[1, 3]),
+        ("nobody",   "0", &[]),
+        ("twice",    "2", &[1, 1]),
+        ("value",    "5", &[0, 1, 2, 3]),
+    ];
+    for &(word, count, who) in cases {
+        let way = peers[1].way;
+        peers[1].say(
+            &mut rig,
+            &way.event("", None, "do", &format!("[\"{word}\"]")),
+        );
+        assert_eq!(script.taken(), [count], "{word}");
+        for (n, peer) in peers.iter_mut().enumerate() {
+            let packet = match word {
+                "value" => "4:::[1]".to_owned(),
+                _ => peer.way.event("", None, "e", "[1]"),
+            };
+            let times = who.iter().filter(|who| **who == n).count();
+            assert_eq!(peer.hear(&mut rig), vec![packet; times], "{word} {n}");
+        }
+        let texts: &[&str] = if word == "value" { &["[1]"] } else { &[] };
+        assert_eq!(plain.texts(&mut rig), texts);
+    }
+    // Whoever is gone is not reached.
+    let last = peers.pop().unwrap();
+    drop(last);
+    rig.pass(secs(50));
+    assert_eq!(script.closed().last(), Some(&3));
+    let way = peers[0].way;
+    peers[0].say(&mut rig, &way.event("", None, "do", "[\"all\"]"));
+    let count = script.taken();
+    rig.left(&script, (peers, plain));
+    assert_eq!(count.len(), 1);
+}
+
+/// Over the same session, at the root and at an endpoint: each in the endpoint's name.
+#[test]
+fn to_the_root_and_to_endpoints() {
+    let script = |word: &'static str| {
+        acting(move |me, cx, _| {
+            let count = cx.all().emit(word, ()) + cx.all().send(word);
+            me.script.note(count.to_string());
+        })
+    };
+    for way in Way::ALL {
+        let (mut rig, [root, chat]) = with_chat(script("root"), script("chat"));
+        let mut peers = [rig.peer(way), rig.peer(way), rig.peer(way)];
+        for peer in &mut peers[..2] {
+            peer.join(&mut rig, "/chat");
+        }
+        peers[0].say(&mut rig, &way.event("", None, "do", "[\"x\"]"));
+        assert_eq!((root.taken(), chat.taken()), (vec!["6".to_owned()], vec![]));
+        for peer in &mut peers {
+            let want = [way.event("", None, "root", "[]"), way.message("", "root")];
+            assert_eq!(peer.hear(&mut rig), want);
+        }
+        peers[0].say(&mut rig, &way.event("/chat", None, "do", "[\"x\"]"));
+        assert_eq!((root.taken(), chat.taken()), (vec![], vec!["4".to_owned()]));
+        for peer in &mut peers[..2] {
+            let at = "/chat";
+            let want = [way.event(at, None, "chat", "[]"), way.message(at, "chat")];
+            assert_eq!(peer.hear(&mut rig), want);
+        }
+        peers[2].silent(&mut rig);
+        rig.left(&root, peers);
+    }
+}
+
+/// What may be lost is not sent to who has not taken the earlier ones; nor is it counted.
+#[test]
+fn volatile() {
+    let settings = Settings {
+        write_high_bytes: 8 << 20,
+        write_max_bytes: 64 << 20,
+        ..Settings::default()
+    };
+    let way = Way::Sio09Socket;
+    let (mut rig, script) = events_with(
+        acting(|me, cx, word| {
+            let slow = me.script.id(0);
+            match word {
+                "fill" => assert_eq!(cx.to(slow).send("x".repeat(16 << 20)), 1),
+                _ => {
+                    let count = cx.all().volatile().emit("tick", ());
+                    me.script.note(count.to_string());
+                }
+            }
+        }),
+        settings,
+        quiet(),
+    );
+    let mut slow = rig.peer(way);
+    let mut fast = rig.peer(way);
+    let tick = way.event("", None, "tick", "[]");
+    assert_eq!(fast.act(&mut rig, "tick"), [tick.as_str()]);
+    assert_eq!(slow.hear(&mut rig), [tick.as_str()]);
+    assert_eq!(script.taken(), ["2"]);
+    assert_eq!(fast.act(&mut rig, "fill"), [""; 0]);
+    assert_eq!(fast.act(&mut rig, "tick"), [tick.as_str()]);
+    assert_eq!(script.taken(), ["1"]);
+    let frame = slow.receiver().frame(&mut rig);
+    assert_eq!(frame.payload.len(), 4 + (16 << 20));
+    slow.silent(&mut rig);
+    assert_eq!(fast.act(&mut rig, "tick"), [tick.as_str()]);
+    assert_eq!(slow.hear(&mut rig), [tick.as_str()]);
+    rig.left(&script, (slow, fast));
+}
+
+/// A client that does not take its events is told apart from one that does: `Full`, then closed.
+#[test]
+fn full() {
+    let settings = Settings {
+        write_low_bytes: 1024,
+        write_high_bytes: 2048,
+        write_max_bytes: 4096,
+        ..Settings::default()
+    };
+    let mut script = acting(|me, cx, word| {
+        let text = "x".repeat(1000);
+        match word {
+            "some" => {
+                let sent: Vec<Sent> = (0..3).map(|_| cx.emit("e", &text)).collect();
+                me.script.note(format!("{sent:?}"));
+            }
+            _ => {
+                while cx.emit("e", &text) != Sent::Gone {}
+                me.script.note("gone");
+            }
+        }
+    });
+    script.writable = Box::new(|me, _| me.script.note("writable"));
+    let (mut rig, script) = events_with(script, settings, quiet());
+    // Between two polls nothing is taken.
+    let way = Way::Sio09Polling;
+    let mut peer = rig.peer(way);
+    // The poll that waits takes what was sent by the end of the turn.
+    peer.act(&mut rig, "some");
+    let log = script.taken();
+    assert_eq!(log[0], "[Queued, Queued, Full]");
+    assert_eq!(log[1..], ["writable"]);
+    peer.say(&mut rig, &way.event("", None, "do", "[\"all\"]"));
+    assert_eq!(script.taken(), ["gone"]);
+    assert_eq!(script.last_reason().cause, Cause::Overflow);
+    let heard = peer.hear(&mut rig);
+    assert_eq!(heard.last(), Some(&way.leave("")));
+    rig.left(&script, peer);
+}
+
+/// What is said of the way that a client is connected by.
+#[test]
+fn transports() {
+    for way in Way::ALL {
+        let (mut rig, script) = events(Script {
+            open: Box::new(|me, cx, req| {
+                me.script
+                    .note(format!("{:?} {:?}", req.transport(), cx.transport()));
+                Ok(())
+            }),
+            act: Box::new(|me, cx, _| {
+                me.script
+                    .note(format!("{:?} {:?}", cx.transport(), cx.dialect()));
+            }),
+            ..Script::default()
+        });
+        let mut peer = rig.peer(way);
+        let (name, transport) = match way {
+            Way::Sio09Socket => ("WebSocket", Transport::WebSocket),
+            Way::Sio09Polling => ("XhrPolling", Transport::XhrPolling),
+        };
+        assert_eq!(script.taken(), ["None None"]);
+        peer.act(&mut rig, "x");
+        assert_eq!(script.taken(), [format!("{transport:?} SocketIo09")]);
+        let stats = rig.stats();
+        let counts = (stats.transports.websocket, stats.transports.xhr_polling);
+        assert_eq!(
+            counts,
+            ((name == "WebSocket").into(), (name != "WebSocket").into())
+        );
+        rig.left(&script, peer);
+    }
+}
