@@ -1,0 +1,363 @@
+//! What the application is promised about its callbacks, where events touch it.
+
+use crate::support::*;
+use dustdevil::{Cause, Sent, Settings, SocketIoSettings};
+use std::rc::Rc;
+
+/// A call that comes from a callback's own client: events, messages, acknowledgements, timers.
+#[test]
+fn no_callback_runs_inside_another() {
+    for way in Way::ALL {
+        let mut script = acting(|me, cx, _| {
+            let script = Rc::clone(&me.script);
+            for id in script.ids.borrow().iter() {
+                cx.to(*id).emit("x", 1);
+                cx.to(*id).close();
+            }
+            cx.emit_ack("q", (), |_, _, _| {});
+            let ack = cx.ack();
+            cx.reply(ack, 1);
+            cx.close();
+            script.note("handled");
+        });
+        script.open = Box::new(|_, cx, _| {
+            cx.emit_ack("q", (), |me, cx, _| {
+                me.script.note(format!("asked {}", me.n));
+                cx.all().close();
+                cx.all().emit("x", ());
+                me.script.note(format!("told {}", me.n));
+            });
+            Ok(())
+        });
+        script.close = Box::new(|me, cx, _| {
+            me.script.note(format!("close {}", me.n));
+            cx.all().close();
+            cx.all().emit("bye", ());
+            me.script.note(format!("closed {}", me.n));
+        });
+        let (mut rig, script) = events(script);
+        let answers: Vec<Answer> = (0..3)
+            .map(|_| rig.ask("GET", "/socket.io/1/", "", b""))
+            .collect();
+        let mut peers: Vec<Peer> = answers
+            .iter()
+            .map(|answer| Peer::of_answer(way, "/socket.io", answer))
+            .collect();
+        for peer in &mut peers {
+            assert_eq!(peer.hear(&mut rig).len(), 2);
+        }
+        let packet = way.event("", Some(1), "do", "[\"x\"]");
+        peers[1].say(&mut rig, &packet);
+        let log = script.taken();
+        assert_eq!(log[0], "handled");
+        assert_eq!(log.len(), 1 + 3 * 4, "{log:?}");
+        for four in log[1..].chunks(4) {
+            let n = four[0].strip_prefix("asked ").unwrap();
+            let want = ["asked", "told", "close", "closed"].map(|word| format!("{word} {n}"));
+            assert_eq!(four, want, "{log:?}");
+        }
+        assert_eq!(script.deepest.get(), 1);
+        assert_eq!(script.closed().len(), 3);
+        rig.left(&script, peers);
+    }
+}
+
+/// What was read behind a close is dropped, of events and of messages; `on_close` runs once.
+#[test]
+fn after_a_close() {
+    for way in Way::ALL {
+        let (mut rig, script) = events(acting(|me, cx, word| {
+            me.script.note(word);
+            cx.emit("before", ());
+            cx.close();
+            let ack = cx.ack();
+            let sent = [
+                cx.send("x"),
+                cx.emit("x", ()),
+                cx.emit_ack("x", (), |me, _, _| me.script.note("never")),
+                cx.reply(ack, 1),
+            ];
+            assert_eq!(sent, [Sent::Gone; 4]);
+            assert_eq!(cx.all().emit("x", ()), 0);
+        }));
+        let mut peer = rig.peer(way);
+        let packets = [
+            way.event("", Some(1), "do", "[\"one\"]"),
+            way.event("", Some(2), "do", "[\"two\"]"),
+            way.message("", "three"),
+            way.leave(""),
+        ];
+        peer.say_all(&mut rig, &packets);
+        let want = [way.event("", None, "before", "[]"), way.leave("")];
+        assert_eq!(peer.hear(&mut rig), want);
+        assert_eq!(script.taken(), ["one"]);
+        assert_eq!(script.closed(), [0]);
+        assert_eq!(script.last_reason().cause, Cause::Server);
+        rig.left(&script, peer);
+        assert_eq!(script.closed(), [0]);
+    }
+}
+
+/// `on_close` reaches the others, the state and no more itself; timers are gone.
+#[test]
+fn at_the_end_others_are_reached() {
+    for way in Way::ALL {
+        let mut script = acting(|_, cx, word| match word {
+            "join" => {
+                cx.join("room");
+                cx.after(secs(1), |me, _| me.script.note("a dead timer"));
+            }
+            _ => cx.close(),
+        });
+        script.close = Box::new(|me, cx, _| {
+            cx.state.push(format!("{} left", me.n));
+            assert_eq!(cx.emit("left", ()), Sent::Gone);
+            assert!(!cx.room("room").fetch().contains(&cx.id()));
+            assert!(!cx.all().fetch().contains(&cx.id()));
+            assert!(!cx.join("room"));
+            cx.after(secs(1), |me, _| me.script.note("never"));
+            let told = cx.room("room").emit("left", me.n);
+            me.script.note(format!("told {told}"));
+        });
+        let (mut rig, script) = events(script);
+        let mut peers = [rig.peer(way), rig.peer(way), rig.peer(way)];
+        for peer in &mut peers {
+            peer.act(&mut rig, "join");
+        }
+        assert_eq!(peers[1].act(&mut rig, "leave"), [way.leave("")]);
+        for n in [0, 2] {
+            let want = [way.event("", None, "left", "[1]")];
+            assert_eq!(peers[n].hear(&mut rig), want);
+        }
+        assert_eq!(script.taken(), ["told 2"]);
+        assert_eq!(rig.noted(), ["1 left"]);
+        rig.pass(secs(3));
+        let mut log = script.taken();
+        log.sort_unstable();
+        assert_eq!(
+            log,
+            ["a dead timer", "a dead timer"],
+            "of the two that are there"
+        );
+        rig.left(&script, peers);
+    }
+}
+
+/// Whoever is kicked while all are told something is not counted and gets nothing after it.
+#[test]
+fn kicked_while_broadcasting() {
+    for way in Way::ALL {
+        let (mut rig, script) = events(acting(|me, cx, _| {
+            let script = Rc::clone(&me.script);
+            for (n, id) in script.ids.borrow().iter().enumerate() {
+                if n % 2 == 1 {
+                    cx.to(*id).close();
+                }
+                let count = cx.all().emit("tick", n);
+                script.note(count.to_string());
+            }
+        }));
+        let mut peers: Vec<Peer> = (0..4).map(|_| rig.peer(way)).collect();
+        peers[0].say(&mut rig, &way.event("", None, "do", "[\"x\"]"));
+        assert_eq!(script.taken(), ["4", "3", "3", "2"]);
+        assert_eq!(script.closed(), [1, 3]);
+        let heard = [4, 1, 4, 3];
+        for (peer, count) in peers.iter_mut().zip(heard) {
+            let mut want: Vec<String> = (0..count)
+                .map(|n| way.event("", None, "tick", &format!("[{n}]")))
+                .collect();
+            if count < 4 {
+                want.push(way.leave(""));
+            }
+            assert_eq!(peer.hear(&mut rig), want);
+        }
+        rig.left(&script, peers);
+    }
+}
+
+/// An id of one that is gone reaches nobody, not even on the place that it had.
+#[test]
+fn a_stale_id_is_harmless() {
+    for way in Way::ALL {
+        let (mut rig, [root, chat]) = with_chat(Script::default(), Script::default());
+        let mut peer = rig.peer(way);
+        for round in 0..3 {
+            peer.join(&mut rig, "/chat");
+            let id = chat.id(round);
+            peer.ask(&mut rig, &way.leave("/chat"));
+            peer.join(&mut rig, "/chat");
+            rig.server
+                .with_app(|app| {
+                    assert_eq!(app.to(id).emit("stale", ()), 0);
+                    assert_eq!(app.to(id).send("stale"), 0);
+                    app.to(id).close();
+                    app.to(id).join("room");
+                })
+                .unwrap();
+            rig.settle();
+            peer.silent(&mut rig);
+            assert_eq!(chat.closed().len(), round + 1);
+            // The next round begins with it.
+            chat.ids.borrow_mut().remove(round);
+            let now = chat.ids.borrow_mut().pop();
+            chat.ids.borrow_mut().push(id);
+            assert!(now.is_some());
+            peer.ask(&mut rig, &way.leave("/chat"));
+            chat.closed.borrow_mut().pop();
+        }
+        rig.left(&root, peer);
+    }
+}
+
+/// Two connections that close each other come to an end.
+#[test]
+fn an_endless_exchange_of_close_ends() {
+    for way in Way::ALL {
+        let script = || Script {
+            close: Box::new(|me, cx, _| {
+                for id in me.script.ids.borrow().iter() {
+                    cx.to(*id).close();
+                    cx.to(*id).emit("x", ());
+                }
+                cx.app()
+                    .add_callback(|app| app.state.push("posted".to_owned()));
+            }),
+            ..acting(|_, cx, _| cx.close())
+        };
+        let (mut rig, [root, chat]) = with_chat(script(), script());
+        let mut peers = [rig.peer(way), rig.peer(way)];
+        for peer in &mut peers {
+            peer.join(&mut rig, "/chat");
+        }
+        peers[0].act(&mut rig, "x");
+        rig.settle();
+        assert_eq!((root.closed().len(), chat.closed().len()), (2, 2));
+        assert_eq!(rig.noted().len(), 4);
+        rig.left(&root, peers);
+    }
+}
+
+/// What one callback sends arrives in that order, over all endpoints of a session.
+#[test]
+fn the_order_of_what_is_sent() {
+    for way in Way::ALL {
+        let (mut rig, [root, chat]) = with_chat(
+            Script::default(),
+            acting(|_, cx, _| {
+                let ack = cx.ack();
+                cx.send("one");
+                cx.emit("two", ());
+                cx.emit_ack("three", (), |_, _, _| {});
+                cx.reply(ack, 4);
+                cx.send_each(["five", "six"]);
+                cx.all().emit("seven", ());
+                cx.send("eight");
+            }),
+        );
+        let mut peer = rig.peer(way);
+        peer.join(&mut rig, "/chat");
+        let at = "/chat";
+        let heard = peer.ask(&mut rig, &way.event(at, Some(9), "do", "[\"x\"]"));
+        let want = [
+            way.message(at, "one"),
+            way.event(at, None, "two", "[]"),
+            way.event(at, Some(1), "three", "[]"),
+            way.answer(at, 9, "[4]"),
+            way.message(at, "five"),
+            way.message(at, "six"),
+            way.event(at, None, "seven", "[]"),
+            way.message(at, "eight"),
+        ];
+        assert_eq!(heard, want);
+        // Of a thread, too.
+        let (remote, root_id, chat_id) = (rig.server.remote(), root.id(0), chat.id(0));
+        let thread = std::thread::spawn(move || {
+            for n in 0..50 {
+                let id = if n % 2 == 0 { root_id } else { chat_id };
+                remote
+                    .call(move |app| {
+                        app.to(id).emit("n", n);
+                    })
+                    .unwrap();
+            }
+        });
+        thread.join().unwrap();
+        rig.settle();
+        let want: Vec<String> = (0..50)
+            .map(|n| {
+                let at = if n % 2 == 0 { "" } else { at };
+                way.event(at, None, "n", &format!("[{n}]"))
+            })
+            .collect();
+        assert_eq!(peer.hear(&mut rig), want);
+        rig.left(&root, peer);
+    }
+}
+
+/// A value that panics when it is serialized, or that asks the server meanwhile.
+#[test]
+fn user_code_runs_while_nothing_is_borrowed() {
+    struct Calls(Box<dyn Fn()>);
+    impl serde_core::Serialize for Calls {
+        fn serialize<S: serde_core::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            (self.0)();
+            to.serialize_unit()
+        }
+    }
+    quiet_panics();
+    for way in Way::ALL {
+        let (mut rig, script) = events(acting(|_, cx, word| {
+            let panics = word == "panic";
+            // Its id and its rooms can be asked for from everywhere.
+            let calls = || {
+                (Calls(Box::new(move || {
+                    assert!(!panics, "{}", MEANT);
+                })),)
+            };
+            assert_eq!(cx.emit("a", calls()), Sent::Queued);
+            assert_eq!(cx.all().emit("b", calls()), 1);
+            assert_eq!(cx.emit_ack("c", calls(), |_, _, _| {}), Sent::Queued);
+            let ack = cx.ack();
+            cx.reply(ack, calls());
+        }));
+        let mut peer = rig.peer(way);
+        let ask = |word: &str| way.event("", Some(1), "do", &format!("[\"{word}\"]"));
+        let want = [
+            way.event("", None, "a", "[null]"),
+            way.event("", None, "b", "[null]"),
+            way.event("", Some(1), "c", "[null]"),
+            way.answer("", 1, "[null]"),
+        ];
+        assert_eq!(peer.ask(&mut rig, &ask("fine")), want);
+        assert_eq!(peer.ask(&mut rig, &ask("panic")), [way.leave("")]);
+        assert_eq!(script.last_reason().cause, Cause::Error);
+        rig.left(&script, peer);
+    }
+}
+
+/// A handler that is slow is counted.
+#[test]
+fn a_slow_handler() {
+    let settings = Settings {
+        slow_callback: ms(10),
+        ..Settings::default()
+    };
+    let (mut rig, script) = events_with(
+        acting(|_, _, word| {
+            if word == "slow" {
+                // Of the processor's time: this clock is not the one set by hand.
+                let until = std::time::Instant::now() + ms(30);
+                while std::time::Instant::now() < until {
+                    std::hint::spin_loop();
+                }
+            }
+        }),
+        settings,
+        SocketIoSettings::default(),
+    );
+    let mut peer = rig.peer(Way::Sio09Socket);
+    let before = rig.stats().slow_callbacks;
+    peer.act(&mut rig, "slow");
+    assert_eq!(rig.stats().slow_callbacks, before + 1);
+    rig.left(&script, peer);
+}
