@@ -1,7 +1,9 @@
 //! What the application is promised about its callbacks, where events touch it.
 
 use crate::support::*;
-use dustdevil::{Cause, Sent, Settings, SocketIoSettings};
+use dustdevil::reactor::ManualClock;
+use dustdevil::{Cause, Cx, Sent};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// A call that comes from a callback's own client: events, messages, acknowledgements, timers.
@@ -181,29 +183,24 @@ fn a_stale_id_is_harmless() {
     for way in Way::ALL {
         let (mut rig, [root, chat]) = with_chat(Script::default(), Script::default());
         let mut peer = rig.peer(way);
-        for round in 0..3 {
+        for _ in 0..3 {
             peer.join(&mut rig, "/chat");
-            let id = chat.id(round);
+            let stale = *chat.ids.borrow().last().unwrap();
             peer.ask(&mut rig, &way.leave("/chat"));
             peer.join(&mut rig, "/chat");
+            let closed = chat.closed();
             rig.server
                 .with_app(|app| {
-                    assert_eq!(app.to(id).emit("stale", ()), 0);
-                    assert_eq!(app.to(id).send("stale"), 0);
-                    app.to(id).close();
-                    app.to(id).join("room");
+                    assert_eq!(app.to(stale).emit("stale", ()), 0);
+                    assert_eq!(app.to(stale).send("stale"), 0);
+                    app.to(stale).close();
+                    app.to(stale).join("room");
                 })
                 .unwrap();
             rig.settle();
             peer.silent(&mut rig);
-            assert_eq!(chat.closed().len(), round + 1);
-            // The next round begins with it.
-            chat.ids.borrow_mut().remove(round);
-            let now = chat.ids.borrow_mut().pop();
-            chat.ids.borrow_mut().push(id);
-            assert!(now.is_some());
+            assert_eq!(chat.closed(), closed);
             peer.ask(&mut rig, &way.leave("/chat"));
-            chat.closed.borrow_mut().pop();
         }
         rig.left(&root, peer);
     }
@@ -294,39 +291,45 @@ fn the_order_of_what_is_sent() {
     }
 }
 
-/// A value that panics when it is serialized, or that asks the server meanwhile.
+/// Values are made into JSON while nothing is borrowed: what does it may send, and may panic.
 #[test]
 fn user_code_runs_while_nothing_is_borrowed() {
-    struct Calls(Box<dyn Fn()>);
-    impl serde_core::Serialize for Calls {
+    struct Sly<'a, 'b>(&'a Cx<'b, Probe>, bool);
+    impl serde_core::Serialize for Sly<'_, '_> {
         fn serialize<S: serde_core::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-            (self.0)();
-            to.serialize_unit()
+            assert!(!self.1, "{}", MEANT);
+            self.0.emit("inner", ());
+            to.serialize_str("outer")
         }
     }
     quiet_panics();
     for way in Way::ALL {
         let (mut rig, script) = events(acting(|_, cx, word| {
-            let panics = word == "panic";
-            // Its id and its rooms can be asked for from everywhere.
-            let calls = || {
-                (Calls(Box::new(move || {
-                    assert!(!panics, "{}", MEANT);
-                })),)
-            };
-            assert_eq!(cx.emit("a", calls()), Sent::Queued);
-            assert_eq!(cx.all().emit("b", calls()), 1);
-            assert_eq!(cx.emit_ack("c", calls(), |_, _, _| {}), Sent::Queued);
+            let sly = || (Sly(cx, word == "panic"),);
+            assert_eq!(cx.emit("a", sly()), Sent::Queued);
+            assert_eq!(cx.all().emit("b", sly()), 1);
+            assert_eq!(cx.emit_ack("c", sly(), |_, _, _| {}), Sent::Queued);
             let ack = cx.ack();
-            cx.reply(ack, calls());
+            cx.reply(ack, sly());
+            // A loop over the state may send.
+            cx.state.push("d".to_owned());
+            for name in &*cx.state {
+                cx.io.emit(name, ());
+            }
         }));
         let mut peer = rig.peer(way);
         let ask = |word: &str| way.event("", Some(1), "do", &format!("[\"{word}\"]"));
+        let inner = way.event("", None, "inner", "[]");
         let want = [
-            way.event("", None, "a", "[null]"),
-            way.event("", None, "b", "[null]"),
-            way.event("", Some(1), "c", "[null]"),
-            way.answer("", 1, "[null]"),
+            inner.clone(),
+            way.event("", None, "a", "[\"outer\"]"),
+            inner.clone(),
+            way.event("", None, "b", "[\"outer\"]"),
+            inner.clone(),
+            way.event("", Some(1), "c", "[\"outer\"]"),
+            inner.clone(),
+            way.answer("", 1, "[\"outer\"]"),
+            way.event("", None, "d", "[]"),
         ];
         assert_eq!(peer.ask(&mut rig, &ask("fine")), want);
         assert_eq!(peer.ask(&mut rig, &ask("panic")), [way.leave("")]);
@@ -335,29 +338,24 @@ fn user_code_runs_while_nothing_is_borrowed() {
     }
 }
 
-/// A handler that is slow is counted.
+/// A callback that is slow is counted: of an event, of an answer.
 #[test]
-fn a_slow_handler() {
-    let settings = Settings {
-        slow_callback: ms(10),
-        ..Settings::default()
-    };
-    let (mut rig, script) = events_with(
-        acting(|_, _, word| {
-            if word == "slow" {
-                // Of the processor's time: this clock is not the one set by hand.
-                let until = std::time::Instant::now() + ms(30);
-                while std::time::Instant::now() < until {
-                    std::hint::spin_loop();
-                }
-            }
-        }),
-        settings,
-        SocketIoSettings::default(),
-    );
-    let mut peer = rig.peer(Way::Sio09Socket);
-    let before = rig.stats().slow_callbacks;
-    peer.act(&mut rig, "slow");
-    assert_eq!(rig.stats().slow_callbacks, before + 1);
+fn slow_callbacks() {
+    let clock = Rc::new(RefCell::new(None::<ManualClock>));
+    let hand = Rc::clone(&clock);
+    let (mut rig, script) = events(acting(move |_, cx, word| {
+        let hand = hand.borrow().clone().unwrap();
+        let held = ms(word.parse().unwrap());
+        hand.advance(held);
+        cx.emit_ack("q", (), move |_, _, _| hand.advance(held));
+    }));
+    *clock.borrow_mut() = Some(rig.clock.clone());
+    let way = Way::Sio09Socket;
+    let mut peer = rig.peer(way);
+    for (id, held, count) in [(1, "99", 0), (2, "100", 2)] {
+        assert_eq!(peer.act(&mut rig, held).len(), 1);
+        peer.ask(&mut rig, &way.answer("", id, "[]"));
+        assert_eq!(rig.stats().slow_callbacks, count, "{held}");
+    }
     rig.left(&script, peer);
 }
