@@ -258,7 +258,7 @@ fn pending_answered_by_anybody() {
         assert_eq!(peer.hear(&mut rig), want);
         // Another thread.
         peer.say(&mut rig, &later(5));
-        let (ack, remote) = (taken(&shelf), rig.server.remote());
+        let (ack, remote) = (taken(&shelf), rig.server.remote().unwrap());
         let thread = std::thread::spawn(move || remote.reply(ack, ("thread", vec![1])));
         thread.join().unwrap();
         rig.settle();
@@ -266,7 +266,7 @@ fn pending_answered_by_anybody() {
         assert_eq!(peer.hear(&mut rig), want);
         // Nobody asked: nothing is said.
         peer.say(&mut rig, &way.event("", None, "later", "[\"shelve\"]"));
-        let (ack, remote) = (taken(&shelf), rig.server.remote());
+        let (ack, remote) = (taken(&shelf), rig.server.remote().unwrap());
         remote.reply(ack, "unasked");
         rig.settle();
         peer.silent(&mut rig);
@@ -288,7 +288,7 @@ fn a_full_remote_answers() {
     for id in 1..=3 {
         peer.say(&mut rig, &way.event("", Some(id), "later", "[\"shelve\"]"));
     }
-    let remote = rig.server.remote();
+    let remote = rig.server.remote().unwrap();
     assert!(remote.call(|_| {}).is_ok());
     assert!(remote.call(|_| {}).is_err());
     for ack in shelf.take() {

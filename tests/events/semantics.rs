@@ -267,7 +267,7 @@ fn the_order_of_what_is_sent() {
         ];
         assert_eq!(heard, want);
         // Of a thread, too.
-        let (remote, root_id, chat_id) = (rig.server.remote(), root.id(0), chat.id(0));
+        let (remote, root_id, chat_id) = (rig.server.remote().unwrap(), root.id(0), chat.id(0));
         let thread = std::thread::spawn(move || {
             for n in 0..50 {
                 let id = if n % 2 == 0 { root_id } else { chat_id };
