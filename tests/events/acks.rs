@@ -151,11 +151,12 @@ fn both_forms_of_an_id() {
 fn messages() {
     for way in Way::ALL {
         let (mut rig, script) = events(Script {
-            message: Box::new(|_, cx, message| match message.text().unwrap() {
+            message: Box::new(|me, cx, message| match message.text().unwrap() {
                 "take" => {
                     let ack = cx.ack();
                     cx.send("taken");
-                    assert_eq!(cx.reply(ack, (1, "b")), Sent::Queued);
+                    let sent = cx.reply(ack, (1, "b"));
+                    me.script.note(format!("{sent:?}"));
                 }
                 "later" => {
                     let ack = cx.ack();
@@ -186,6 +187,8 @@ fn messages() {
         }
         rig.pass(secs(2));
         assert_eq!(peer.hear(&mut rig), ["6:::6"]);
+        // Who did not ask is not there to be answered.
+        assert_eq!(script.taken(), ["Queued", "Queued", "Gone"]);
         rig.left(&script, peer);
     }
 }

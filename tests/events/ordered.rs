@@ -277,6 +277,7 @@ fn closed_while_held() {
             );
             if how == "leave" {
                 // A new one in its place is not held, nor does it get what waited.
+                assert_eq!(peer.hear(&mut rig), [way.leave("/chat")]);
                 peer.join(&mut rig, "/chat");
                 peer.act_at(&mut rig, "/chat", "new");
                 assert_eq!(chat.taken(), ["new"]);
@@ -351,6 +352,7 @@ fn a_full_inbox_of_a_polling_client() {
     let mut post = peer.post(&mut rig, &packets(&["hold", "a"]));
     assert_eq!(post.answer(&mut rig).text(), "1");
     assert_eq!(script.taken(), ["hold"]);
+    drop(post);
     // Over it.
     let mut post = peer.post(&mut rig, &packets(&["b", "c", "d", "e"]));
     post.silent(&mut rig);
@@ -364,6 +366,7 @@ fn a_full_inbox_of_a_polling_client() {
     release(&kept, &mut rig);
     assert_eq!(post.answer(&mut rig).text(), "1");
     assert_eq!(script.taken(), ["a", "b", "c", "d", "e"]);
+    drop(post);
     // Held again in the midst of a payload.
     let mut post = peer.post(
         &mut rig,
@@ -376,7 +379,7 @@ fn a_full_inbox_of_a_polling_client() {
     release(&kept, &mut rig);
     assert_eq!(script.taken(), ["i", "j", "k"]);
     assert_eq!(post.answer(&mut rig).text(), "1");
-    rig.left(&script, peer);
+    rig.left(&script, (peer, post));
 }
 
 /// While a POST is parked its client leaves, and the session ends: neither leaves anything behind.
@@ -412,6 +415,7 @@ fn a_parked_post_is_forgotten() {
             assert_eq!(script.taken(), ["hold", "on_close"]);
             let answer = post.answer(&mut rig);
             assert!([200, 401].contains(&answer.status), "{answer:?}");
+            drop(post);
             kept.borrow_mut().clear();
             assert_eq!(peer.hear(&mut rig), [way.leave("")]);
         }
