@@ -375,6 +375,26 @@ fn answers_wait_for_a_poll() {
     rig.left(&script, peer);
 }
 
+/// Nor is an answer lost with a WebSocket: it waits for whatever the client comes back by.
+#[test]
+fn answers_wait_for_a_lost_socket() {
+    for back in Way::ALL {
+        let (script, shelf) = shelving(|_, _, _| {});
+        let (mut rig, script) = events(script);
+        let mut peer = rig.peer(Way::Sio09Socket);
+        peer.say(&mut rig, &back.event("", Some(1), "later", "[\"shelve\"]"));
+        peer.cut();
+        rig.settle();
+        let ack = taken(&shelf);
+        let sent = rig.server.with_app(|app| app.reply(ack, "x")).unwrap();
+        assert_eq!(sent, Sent::Queued);
+        rig.pass(secs(5));
+        peer.way = back;
+        assert_eq!(peer.hear(&mut rig), [back.answer("", 1, "[\"x\"]")]);
+        rig.left(&script, peer);
+    }
+}
+
 /// What is full says so for answers, too.
 #[test]
 fn answers_count_as_bytes() {

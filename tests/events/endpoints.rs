@@ -390,6 +390,10 @@ fn who_am_i() {
                 me.script.note(format!("{transport:?} {:?}", req.path()));
                 Ok(())
             }),
+            close: Box::new(|me, cx, _| {
+                let (session, at) = (cx.session_id().unwrap_or_default(), cx.endpoint());
+                me.script.note(format!("{session} {at:?} closed"));
+            }),
             ..acting(|me, cx, _| {
                 assert_eq!(cx.dialect(), Dialect::SocketIo09);
                 assert!(cx.remote_addr().is_some_and(|addr| addr.ip().is_loopback()));
@@ -418,6 +422,11 @@ fn who_am_i() {
             assert_eq!(script.taken(), [want]);
         }
         assert_ne!(root.id(0), chat.id(0));
+        // At the end, too.
+        let id = peer.id.clone();
+        peer.say(&mut rig, &way.leave(""));
+        assert_eq!(root.taken(), [format!("{id} None closed")]);
+        assert_eq!(chat.taken(), [format!("{id} Some(\"/chat\") closed")]);
         rig.left(&root, peer);
     }
 }
@@ -659,8 +668,8 @@ fn decided_later() {
                     peer.silent(&mut rig);
                 }
                 _ => {
-                    rig.pass(secs(65));
-                    assert_eq!(peer.hear(&mut rig), [way.refusal("/chat")]);
+                    let heard = peer.hear_for(&mut rig, secs(65));
+                    assert_eq!(heard, [way.refusal("/chat")]);
                     deciding.accept(|_, _| panic!("nobody is there"));
                     rig.settle();
                     peer.silent(&mut rig);

@@ -1,7 +1,7 @@
 //! What is held back while a handler's work goes on elsewhere, and what passes.
 
 use crate::support::*;
-use dustdevil::{Cause, Ordered, Sent, Settings, SocketIoSettings};
+use dustdevil::{Cause, Deciding, Ordered, Sent, Settings, SocketIoSettings};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -449,24 +449,255 @@ fn an_answer_behind_what_waits() {
 #[test]
 fn held_from_on_open() {
     for way in Way::ALL {
-        let (mut script, kept) = holding();
-        let put = Rc::clone(&kept);
-        script.open = Box::new(move |_, cx, _| {
-            put.borrow_mut().push_back(cx.ordered());
-            cx.send("wait");
-            Ok(())
-        });
+        for at in ["", "/chat"] {
+            let (mut held, kept) = holding();
+            let put = Rc::clone(&kept);
+            held.open = Box::new(move |_, cx, _| {
+                put.borrow_mut().push_back(cx.ordered());
+                cx.send("wait");
+                Ok(())
+            });
+            let (free, _) = holding();
+            let (mut rig, [root, chat]) = match at {
+                "" => with_chat(held, free),
+                _ => with_chat(free, held),
+            };
+            let script = if at.is_empty() { &root } else { &chat };
+            let answer = rig.ask("GET", "/socket.io/1/", "", b"");
+            let mut peer = Peer::of_answer(way, "/socket.io", &answer);
+            let mut want = vec![way.join("")];
+            if at.is_empty() {
+                want.push(way.message("", "wait"));
+            }
+            assert_eq!(peer.hear(&mut rig), want);
+            // To be held at the root is not to be held elsewhere.
+            let packets = [way.join("/chat"), act(way, at, "first")];
+            peer.say_all(&mut rig, &packets);
+            let mut want = vec![way.join("/chat")];
+            if at == "/chat" {
+                want.push(way.message(at, "wait"));
+            }
+            assert_eq!(peer.hear(&mut rig), want);
+            assert_eq!(script.taken(), [""; 0]);
+            release(&kept, &mut rig);
+            assert_eq!(script.taken(), ["first"]);
+            rig.left(&root, peer);
+        }
+    }
+}
+
+/// One whose inbox was full, so that nothing was read, is closed: the others are read again.
+#[test]
+fn reading_goes_on_when_the_held_one_is_gone() {
+    let settings = Settings {
+        inbox_max: 2,
+        ..Settings::default()
+    };
+    for way in Way::ALL {
         let (root, _) = holding();
-        let (mut rig, [root, chat]) = with_chat(root, script);
+        let (chat, kept) = holding();
+        let (mut rig, [root, chat]) = with_chat_and(root, chat, settings.clone(), quiet());
         let mut peer = rig.peer(way);
-        let packets = [way.join("/chat"), act(way, "/chat", "first")];
-        peer.say_all(&mut rig, &packets);
-        let want = [way.join("/chat"), way.message("/chat", "wait")];
-        assert_eq!(peer.hear(&mut rig), want);
-        assert_eq!(chat.taken(), [""; 0]);
-        release(&kept, &mut rig);
-        assert_eq!(chat.taken(), ["first"]);
+        peer.join(&mut rig, "/chat");
+        let mut packets: Vec<String> = ["hold", "a", "b", "c"]
+            .map(|word| act(way, "/chat", word))
+            .into();
+        packets.extend(["one", "two"].map(|word| act(way, "", word)));
+        let post = match way {
+            Way::Sio09Socket => {
+                peer.say_all(&mut rig, &packets);
+                None
+            }
+            Way::Sio09Polling => Some(peer.post(&mut rig, &packets)),
+        };
+        rig.settle();
+        assert_eq!(chat.taken(), ["hold"]);
+        // A payload is taken whole.
+        let passed: &[&str] = match way {
+            Way::Sio09Socket => &[],
+            Way::Sio09Polling => &["one", "two"],
+        };
+        assert_eq!(root.taken(), passed);
+        let id = chat.id(0);
+        rig.server.with_app(|app| app.to(id).close()).unwrap();
+        rig.settle();
+        assert_eq!(chat.taken(), ["on_close"]);
+        let read = ["one", "two"].iter().filter(|word| !passed.contains(word));
+        assert_eq!(root.taken(), read.copied().collect::<Vec<_>>(), "{way:?}");
+        if let Some(mut post) = post {
+            assert_eq!(post.answer(&mut rig).text(), "1");
+        }
+        assert_eq!(peer.hear(&mut rig), [way.leave("/chat")]);
+        peer.act(&mut rig, "three");
+        assert_eq!(root.taken(), ["three"]);
+        kept.borrow_mut().clear();
         rig.left(&root, peer);
+    }
+}
+
+/// So they are when it is refused at last, or accepted.
+#[test]
+fn reading_goes_on_when_an_endpoint_is_decided() {
+    let settings = Settings {
+        inbox_max: 2,
+        ..Settings::default()
+    };
+    for way in Way::ALL {
+        for accepted in [true, false] {
+            let shelf: Rc<RefCell<Vec<Deciding<Probe>>>> = Rc::default();
+            let put = Rc::clone(&shelf);
+            let (root, _) = holding();
+            let (mut chat, _) = holding();
+            chat.open = Box::new(move |_, cx, _| {
+                put.borrow_mut().push(cx.decide_later());
+                Ok(())
+            });
+            let (mut rig, [root, chat]) = with_chat_and(root, chat, settings.clone(), quiet());
+            let mut peer = rig.peer(way);
+            let mut packets = vec![way.join("/chat")];
+            packets.extend(["a", "b", "c"].map(|word| act(way, "/chat", word)));
+            packets.push(act(way, "", "one"));
+            let post = match way {
+                Way::Sio09Socket => {
+                    peer.say_all(&mut rig, &packets);
+                    None
+                }
+                Way::Sio09Polling => Some(peer.post(&mut rig, &packets)),
+            };
+            rig.settle();
+            assert_eq!(chat.taken(), [""; 0]);
+            let deciding = shelf.borrow_mut().pop().unwrap();
+            let answer = match accepted {
+                true => {
+                    deciding.accept(|me, _| me.script.note("accepted"));
+                    way.join("/chat")
+                }
+                false => {
+                    deciding.refuse(dustdevil::Reject::from("no"));
+                    way.refusal("/chat")
+                }
+            };
+            rig.settle();
+            let want: &[&str] = match accepted {
+                true => &["accepted", "a", "b", "c"],
+                false => &[],
+            };
+            assert_eq!(chat.taken(), want, "{way:?} {accepted}");
+            assert_eq!(root.taken(), ["one"], "{way:?} {accepted}");
+            assert_eq!(peer.hear(&mut rig), [answer]);
+            drop(post);
+            rig.left(&root, peer);
+        }
+    }
+}
+
+/// A client whose WebSocket was not read any more loses it, and comes back: it is not read either, until
+/// what waits has been handled; and nothing is lost of what had been read.
+#[test]
+fn back_with_a_full_inbox() {
+    let settings = Settings {
+        inbox_max: 2,
+        ..Settings::default()
+    };
+    for back in Way::ALL {
+        let (script, kept) = holding();
+        let (mut rig, script) = events_with(script, settings.clone(), quiet());
+        let way = Way::Sio09Socket;
+        let mut peer = rig.peer(way);
+        let packets = ["hold", "a", "b"].map(|word| act(way, "", word));
+        peer.say_all(&mut rig, &packets);
+        peer.cut();
+        rig.pass(secs(5));
+        peer.way = back;
+        peer.silent(&mut rig);
+        match back {
+            Way::Sio09Socket => {
+                let before = rig.stats().bytes_in;
+                peer.say(&mut rig, &act(way, "", "c"));
+                assert_eq!(rig.stats().bytes_in, before);
+            }
+            // There is no request whose answer could wait.
+            Way::Sio09Polling => {
+                let packets = [act(way, "", "c")];
+                assert_eq!(peer.post(&mut rig, &packets).answer(&mut rig).status, 503);
+            }
+        }
+        assert_eq!(script.taken(), ["hold"]);
+        release(&kept, &mut rig);
+        let want: &[&str] = match back {
+            Way::Sio09Socket => &["a", "b", "c"],
+            Way::Sio09Polling => &["a", "b"],
+        };
+        assert_eq!(script.taken(), want);
+        peer.act(&mut rig, "d");
+        assert_eq!(script.taken(), ["d"]);
+        rig.left(&script, peer);
+    }
+}
+
+/// A POST that is parked for `answer_timeout` is answered like any other request that takes so long; what it
+/// brought is handled nevertheless.
+#[test]
+fn a_post_is_parked_for_long() {
+    let settings = Settings {
+        inbox_max: 2,
+        ..Settings::default()
+    };
+    let way = Way::Sio09Polling;
+    let (script, kept) = holding();
+    let (mut rig, script) = events_with(script, settings, quiet());
+    let mut peer = rig.peer(way);
+    let packets = ["hold", "a", "b", "c"].map(|word| act(way, "", word));
+    let mut post = peer.post(&mut rig, &packets);
+    assert_eq!(peer.hear_for(&mut rig, secs(55)), [""; 0]);
+    post.silent(&mut rig);
+    assert_eq!(peer.hear_for(&mut rig, secs(200)), [""; 0]);
+    assert_eq!(post.answer(&mut rig).status, 503);
+    assert_eq!(script.taken(), ["hold"]);
+    release(&kept, &mut rig);
+    assert_eq!(script.taken(), ["a", "b", "c"]);
+    peer.act(&mut rig, "d");
+    assert_eq!(script.taken(), ["d"]);
+    rig.left(&script, (peer, post));
+}
+
+/// With two of them full a POST waits for both; a client is not told to go on before it can.
+#[test]
+fn two_full_inboxes() {
+    let settings = Settings {
+        inbox_max: 2,
+        ..Settings::default()
+    };
+    for way in Way::ALL {
+        let (root, at_root) = holding();
+        let (chat, at_chat) = holding();
+        let (mut rig, [root, chat]) = with_chat_and(root, chat, settings.clone(), quiet());
+        let mut peer = rig.peer(way);
+        peer.join(&mut rig, "/chat");
+        let words = |at| ["hold", "a", "b"].map(|word| act(way, at, word));
+        let packets = [words(""), words("/chat")].concat();
+        let mut post = None;
+        match way {
+            // The first one that is full stops it.
+            Way::Sio09Socket => peer.say_all(&mut rig, &packets),
+            Way::Sio09Polling => post = Some(peer.post(&mut rig, &packets)),
+        }
+        rig.settle();
+        assert_eq!(root.taken(), ["hold"]);
+        release(&at_root, &mut rig);
+        assert_eq!(root.taken(), ["a", "b"]);
+        assert_eq!(chat.taken(), ["hold"]);
+        if let Some(post) = &mut post {
+            post.silent(&mut rig);
+        }
+        release(&at_chat, &mut rig);
+        assert_eq!(chat.taken(), ["a", "b"]);
+        if let Some(post) = &mut post {
+            assert_eq!(post.answer(&mut rig).text(), "1");
+        }
+        peer.act(&mut rig, "c");
+        assert_eq!(root.taken(), ["c"]);
+        rig.left(&root, (peer, post));
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) use crate::sockjs::*;
 
 use dustdevil::{Router, Routes, Settings, SocketIo, SocketIoSettings};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A family, and the transport that its packets travel by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,6 +285,18 @@ impl Peer {
     /// Nothing comes.
     pub(crate) fn silent(&mut self, rig: &mut Rig<World>) {
         assert_eq!(self.hear(rig), [""; 0]);
+    }
+
+    /// What is heard while time passes, and a polling client goes on polling.
+    pub(crate) fn hear_for(&mut self, rig: &mut Rig<World>, mut time: Duration) -> Vec<String> {
+        let mut packets = Vec::new();
+        while !time.is_zero() {
+            let step = time.min(secs(5));
+            rig.pass(step);
+            time -= step;
+            packets.extend(self.hear(rig));
+        }
+        packets
     }
 
     /// What is heard after a packet.
