@@ -206,8 +206,8 @@ impl<S: 'static> Core<S> {
         let waiting = entry.rare.as_mut().and_then(|rare| rare.inbox.pop_front());
         let link = entry.link;
         if let Link::Session(key) | Link::SocketIo(key) = link {
-            let waiting = entry.rare.as_ref().map_or(0, |rare| rare.inbox.len());
-            if waiting < self.settings.inbox_max {
+            // The inbox of another endpoint may be full still.
+            if !self.is_session_inbox_full(key) {
                 self.engine().unpark(key);
             }
         }

@@ -278,7 +278,7 @@ impl<S: 'static> Core<S> {
     }
 
     /// Whether the inbox of one of a session's connections is full.
-    pub(super) fn is_session_inbox_full(&mut self, key: SessionKey) -> bool {
+    pub(in crate::server) fn is_session_inbox_full(&mut self, key: SessionKey) -> bool {
         let max = self.settings.inbox_max;
         let engine = self.engine();
         let entry = engine.sessions.arena.get(key);

@@ -490,7 +490,8 @@ impl<S: 'static> Engine<S> {
     ) {
         if let Some(endpoint) = self.endpoint_of(id) {
             self.leave_endpoint(key, id);
-            return self.push_packet(key, |out| packet::push_error(out, &endpoint, UNAUTHORIZED));
+            self.push_packet(key, |out| packet::push_error(out, &endpoint, UNAUTHORIZED));
+            return self.resume_session(key);
         }
         let handshake = self
             .sessions
