@@ -23,7 +23,7 @@ fn events_with_arguments() {
             "none" => cx.emit("e", ()),
             "one" => cx.emit("e", 7),
             "text" => cx.emit("e", "a\"\n\u{2028}é"),
-            "string" => cx.emit("e", &String::from("s")),
+            "string" => cx.emit("e", String::from("s")),
             "tuple" => cx.emit("e", (1, "b", list)),
             "list" => cx.emit("e", (list,)),
             "json" => cx.emit("e", Json(list)),
@@ -183,7 +183,6 @@ fn reading() -> Script {
 
 /// Half a pair in a value is no character, for who reads it.
 #[test]
-#[ignore = "half a pair in a value is not read yet"]
 fn half_pairs_in_values() {
     let (mut rig, script) = events(reading());
     for way in Way::ALL {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 /// What a handler takes by name.
 #[derive(Debug)]
+#[expect(dead_code, reason = "what is read shows in `Debug`")]
 struct Point {
     x: i32,
     label: Option<String>,

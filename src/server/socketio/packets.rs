@@ -17,6 +17,7 @@ use crate::server::messages::Out;
 use crate::server::object::{At as CallAt, Handled};
 use crate::server::request::Request;
 use crate::server::sessions::{Place, SessionKey};
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -119,6 +120,7 @@ impl<S: 'static> Core<S> {
                 endpoint,
                 data,
             }) => {
+                let data = json::without_lone_surrogates(data);
                 let incoming = Incoming::Message(Message::of_json(data.as_bytes()));
                 self.hand_over(key, (endpoint, text), incoming, ack, out)
             }
@@ -250,7 +252,7 @@ impl<S: 'static> Core<S> {
 
     /// A packet that has waited in the inbox of a connection.
     pub(in crate::server) fn waited(&mut self, io: &IoLoop<Msg>, id: ConnectionId, text: &str) {
-        let (incoming, ack) = match packet::parse(text) {
+        let (text, json, ack) = match packet::parse(text) {
             Ok(Packet::Event {
                 ack,
                 ref name,
@@ -262,12 +264,16 @@ impl<S: 'static> Core<S> {
                 self.put_back(&mut out);
                 return self.watch(io, "an event's handler", Some(id));
             }
-            Ok(Packet::Message { ack, data, .. }) => (Message::from(data), ack),
-            Ok(Packet::Json { ack, data, .. }) => (Message::of_json(data.as_bytes()), ack),
+            Ok(Packet::Message { ack, data, .. }) => (Cow::Borrowed(data), false, ack),
+            Ok(Packet::Json { ack, data, .. }) => (json::without_lone_surrogates(data), true, ack),
             _ => return,
         };
+        let message = Message {
+            json,
+            ..Message::from(&*text)
+        };
         let mut out = self.take_out(id);
-        self.run(id, Incoming::Message(incoming), ack, &mut out);
+        self.run(id, Incoming::Message(message), ack, &mut out);
         self.put_back(&mut out);
         self.watch(io, "on_message", Some(id));
     }
