@@ -1,5 +1,5 @@
-//! What an echo costs: WebSocket on dustdevil beside a raw TCP echo on the same loop, SockJS beside
-//! plain WebSocket and plain HTTP, in CPU time of the server; and beside any other server that is
+//! What an echo costs: WebSocket on dustdevil beside a raw TCP echo on the same loop, SockJS and
+//! Socket.IO beside plain WebSocket and plain HTTP, in CPU time of the server; and beside any other server that is
 //! named.
 //!
 //! ```text
@@ -20,8 +20,10 @@ mod client;
 mod codec;
 mod http;
 mod server;
+mod socketio;
 mod sockjs;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -38,8 +40,8 @@ const USAGE: &str = "cargo bench --bench echo_loopback -- [OPTIONS]
   --rounds N       interleaved rounds per case (default 7)
   --seconds S      time of one measurement (default 0.5; at most 15)
   --server URL     another server, running already: tcp://ADDR or ws://ADDR/PATH (with /hello,
-                   /broadcast and perhaps SockJS at /echo and /broadcast beside it); may
-                   be repeated
+                   /broadcast and perhaps SockJS at /echo and /broadcast and
+                   Socket.IO at /socket.io beside it); may be repeated
   --pid N          the process of the --server before it
   --name TEXT      its name in the table
   --only-others    do not start our own servers
@@ -94,6 +96,24 @@ enum Talk {
     Hello,
     SockJsWebSocket,
     SockJsXhr(Listen),
+    SocketIoWebSocket,
+    SocketIoPolling,
+}
+
+impl Talk {
+    /// Whether a server that speaks it is there to be asked; one of ours is.
+    fn is_offered(self, addr: SocketAddr) -> bool {
+        match self {
+            Self::SockJsWebSocket | Self::SockJsXhr(_) => sockjs::is_offered(addr),
+            Self::SocketIoWebSocket | Self::SocketIoPolling => socketio::is_offered(addr),
+            Self::Raw | Self::WebSocket | Self::Hello => true,
+        }
+    }
+
+    /// Whether it is what its case is about, and the other rows are there to be compared with it.
+    fn is_subject(self) -> bool {
+        !matches!(self, Self::Raw | Self::WebSocket | Self::Hello)
+    }
 }
 
 const ECHO: &[Row] = &[(Talk::Raw, ""), (Talk::WebSocket, "")];
@@ -107,6 +127,14 @@ const XHR: &[Row] = &[
 const XHR_STREAMING: &[Row] = &[
     (Talk::Hello, "GET /hello"),
     (Talk::SockJsXhr(Listen::Streaming), "streaming"),
+];
+const SOCKETIO: &[Row] = &[
+    (Talk::WebSocket, "ws"),
+    (Talk::SocketIoWebSocket, "socket.io"),
+];
+const XHR_POLLING: &[Row] = &[
+    (Talk::Hello, "GET /hello"),
+    (Talk::SocketIoPolling, "xhr-polling"),
 ];
 
 /// Descriptors that this process and the servers need beside their conns.
@@ -170,11 +198,21 @@ fn cases(files: usize) -> Vec<Case> {
     };
     let name = "broadcast 20 B to 1000 (SockJS websocket), window 1";
     cases.push(case(name.to_owned(), what, SOCKJS));
+    for depth in [1, 16] {
+        let name = format!("socket.io 0.9 event 20 B, 100 conns, depth {depth}");
+        cases.push(case(name, echo(20, 100, depth), SOCKETIO));
+    }
+    let name = "xhr-polling round (Socket.IO 0.9), 100 conns";
+    cases.push(case(name.to_owned(), echo(20, 100, 1), XHR_POLLING));
+    let name = "broadcast 20 B to 1000 (Socket.IO 0.9), window 1";
+    cases.push(case(name.to_owned(), what, SOCKETIO));
     let conns = 10_000.min(most);
     let what = What::Memory { conns };
     cases.push(case(format!("memory, {conns} conns"), what, ECHO));
     let name = format!("memory, {conns} conns (SockJS websocket)");
     cases.push(case(name, what, SOCKJS));
+    let name = format!("memory, {conns} conns (Socket.IO 0.9 websocket)");
+    cases.push(case(name, what, SOCKETIO));
     cases
 }
 
@@ -372,11 +410,12 @@ type Spoken = (Box<dyn Codec>, String);
 
 /// `None`: the server does not offer what the row is about.
 fn codec(server: &Server, case: &Case, (talk, label): Row) -> Result<Option<Spoken>, String> {
-    let is_sockjs = |(talk, _): &Row| matches!(talk, Talk::SockJsWebSocket | Talk::SockJsXhr(_));
     // Ours must; without it, no row of the case says anything about another server.
-    if case.rows.iter().any(is_sockjs)
-        && (server.kind == Kind::Tcp || !server.is_own() && !sockjs::is_offered(server.addr))
-    {
+    let mut subjects = case.rows.iter().filter(|(talk, _)| talk.is_subject());
+    let is_missing = |(talk, _): &Row| {
+        server.kind == Kind::Tcp || !server.is_own() && !talk.is_offered(server.addr)
+    };
+    if subjects.any(is_missing) {
         return Ok(None);
     }
     let host = server.addr.to_string();
@@ -400,6 +439,16 @@ fn codec(server: &Server, case: &Case, (talk, label): Row) -> Result<Option<Spok
         }
         (Kind::WebSocket, Talk::SockJsXhr(listen)) => {
             Box::new(Xhr::learn(server.addr, listen, case.what.bytes())?)
+        }
+        (Kind::WebSocket, Talk::SocketIoWebSocket) => {
+            let event = match is_broadcast {
+                true => "broadcast",
+                false => "echo",
+            };
+            Box::new(socketio::WebSocket { host, event })
+        }
+        (Kind::WebSocket, Talk::SocketIoPolling) => {
+            Box::new(socketio::Polling::learn(server.addr, case.what.bytes())?)
         }
         (Kind::Tcp, _) | (Kind::WebSocket, Talk::Raw) => return Ok(None),
     };

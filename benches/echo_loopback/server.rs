@@ -13,7 +13,7 @@ pub(crate) enum Kind {
     /// Echoes bytes.
     Tcp,
     /// Echoes messages at a path; `/broadcast` and `/hello` as `testbed --bench` has them, and
-    /// perhaps SockJS at `/echo` and `/broadcast`.
+    /// perhaps SockJS at `/echo` and `/broadcast`, and Socket.IO at `/socket.io`.
     WebSocket,
 }
 
