@@ -49,25 +49,34 @@ pub fn parse(rest: &str) -> Option<Route<'_>> {
     if path.is_empty() {
         return Some(Route::Welcome);
     }
-    let mut segments = path.strip_prefix('/')?.split('/');
-    match segments.next()? {
+    let (version, behind) = split_slash(path.strip_prefix('/')?);
+    match version {
         VERSION => {}
-        CLIENT_FILE if path == rest && segments.next().is_none() => return Some(Route::ClientFile),
+        CLIENT_FILE if path == rest && behind.is_none() => return Some(Route::ClientFile),
         other => {
             let is_number = !other.is_empty() && other.bytes().all(|b| b.is_ascii_digit());
             return is_number.then_some(Route::BadVersion);
         }
     }
-    let Some(name) = segments.next() else {
+    let Some(behind) = behind else {
         return Some(Route::Handshake);
     };
-    let sid = segments.next()?;
-    let is_good = segments.next().is_none() && (1..=ID_BYTES_MAX).contains(&sid.len());
+    let (name, sid) = split_slash(behind);
+    let (sid, more) = split_slash(sid?);
+    let is_good = more.is_none() && (1..=ID_BYTES_MAX).contains(&sid.len());
     is_good.then(|| Route::Transport {
         transport: Transport::of(name),
         name,
         sid,
     })
+}
+
+/// A segment, and what is behind its slash.
+fn split_slash(path: &str) -> (&str, Option<&str>) {
+    match memchr::memchr(b'/', path.as_bytes()) {
+        Some(at) => (&path[..at], Some(&path[at + 1..])),
+        None => (path, None),
+    }
 }
 
 impl Route<'_> {

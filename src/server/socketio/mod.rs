@@ -249,13 +249,8 @@ impl<S: 'static> Core<S> {
                 .socketio(*key)
                 .is_some_and(|it| it.session.is_open() || it.session.is_closing())
         });
-        let way = transport.and_then(|transport| {
-            let is_on = of
-                .enabled_protocols
-                .iter()
-                .any(|it| it.name() == transport.name());
-            is_on.then(|| way(transport, &req))
-        });
+        let way = transport.map(|transport| way(transport, &req));
+        let way = way.filter(|way| of.enabled_protocols.contains(&way.transport()));
         let script = matches!(way, Some(Way::JsonpPolling(_))) && req.method() == "GET";
         let lines = match script {
             false => site.cors(),

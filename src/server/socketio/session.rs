@@ -698,9 +698,15 @@ impl<S: 'static> Engine<S> {
 
 /// Appends packets as one payload, wrapped.
 fn wrap<'p>(packets: impl Iterator<Item = &'p [u8]>, way: Way, out: &mut Vec<u8>) {
+    // Mostly there is one, which has no head.
+    let mut packets = packets.map(|packet| std::str::from_utf8(packet).unwrap_or_default());
+    let Some(first) = packets.next() else { return };
+    let Some(second) = packets.next() else {
+        return way.wrap(first, out);
+    };
     let mut payload = Payload::new();
-    for packet in packets {
-        payload.push(std::str::from_utf8(packet).unwrap_or_default());
+    for packet in [first, second].into_iter().chain(packets) {
+        payload.push(packet);
     }
     let mut body = Vec::with_capacity(payload.len());
     payload.take_into(&mut body);
