@@ -197,14 +197,8 @@ DEVIATIONS = {
     "a WebSocket to a session that is not known is told": {
         ("tornadio2--websocket-unknown-session", 2): ["7:::1+0"],
     },
-    "the Referer decides for scripts only": {
-        ("node-origins--origins", 14): 403,
-    },
     "a refused upgrade is answered": {
         ("node-origins--origins", 23): 403,
-    },
-    "after a close frame comes nothing but another": {
-        ("client-0.9.17--websocket", 11): [],
     },
 }
 
