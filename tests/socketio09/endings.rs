@@ -388,3 +388,54 @@ fn nothing_is_left() {
     rig.over_after(secs(60), &script, ());
     assert_eq!(script.closed().len(), count);
 }
+
+/// In a process of its own, for others of this one come and go.
+#[cfg(target_os = "linux")]
+#[test]
+fn descriptors_are_given_back() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "endings::descriptors_in_a_child"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "{output:?}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "counts the descriptors of its process; descriptors_are_given_back runs it in one of its own"]
+fn descriptors_in_a_child() {
+    let count = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let (mut rig, script) = sio(echo());
+    rig.settle();
+    let before = count();
+    for round in 0..3 {
+        for end in ["0::", "3:::close", "reset", "expires"] {
+            for transport in [
+                Transport::WebSocket,
+                Transport::XhrPolling,
+                Transport::HtmlFile,
+            ] {
+                let sid = rig.session();
+                let client = match transport {
+                    Transport::WebSocket => rig.attach(&sid),
+                    Transport::XhrPolling => rig.hold(&sid),
+                    _ => rig.page(&sid),
+                };
+                match end {
+                    "reset" => client.reset(),
+                    "expires" => drop(client),
+                    packet => rig.push(&sid, &[packet]),
+                }
+            }
+        }
+        let unknown = rig.client(&sockets("unknown"));
+        let silent = rig.raw();
+        assert!(count() > before);
+        rig.over(&script, (unknown, silent));
+        assert_eq!(count(), before, "round {round}");
+    }
+}

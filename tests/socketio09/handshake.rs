@@ -403,8 +403,10 @@ fn the_script_of_the_client() {
             .status,
         404
     );
-    rig.over(&script, client);
     std::fs::remove_file(file).unwrap();
+    let path = "/socket.io/socket.io.js";
+    assert_eq!(rig.ask("GET", path, "", b"").status, 404);
+    rig.over(&script, client);
 
     let (mut rig, script) = sio(Script::default());
     assert_eq!(

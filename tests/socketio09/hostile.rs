@@ -387,3 +387,103 @@ fn header_injection() {
     }
     rig.over(&script, ());
 }
+
+/// A half of a character that is none: legal JSON, which comes as U+FFFD (RFC 8259, 8.2).
+#[test]
+fn lone_surrogates() {
+    let (mut rig, script) = sio(Script {
+        message: Box::new(|me, _, message| {
+            let text = message.json::<String>();
+            me.script.note(format!("{:?}", text.ok()));
+        }),
+        event: Box::new(|me, _, event| {
+            let text = event.args.get::<String>(0);
+            me.script.note(format!("{} {:?}", event.name, text.ok()));
+        }),
+        ..Script::default()
+    });
+    let (_, mut client) = rig.socket();
+    client.send(r#"5:::{"name":"a\udc00","args":["b\ud800c"]}"#);
+    client.send(r#"4:::"\ud800""#);
+    rig.settle();
+    assert_eq!(
+        script.taken(),
+        ["a\u{fffd} Some(\"b\u{fffd}c\")", "Some(\"\u{fffd}\")"]
+    );
+    rig.over(&script, client);
+}
+
+/// The handshakes of the oldest drafts are answered, and with no 101 that nobody understands.
+#[test]
+fn old_drafts_of_websocket() {
+    let (mut rig, script) = sio(Script::default());
+    let sid = rig.shake();
+    let path = sockets(&sid);
+    let head =
+        format!("GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n");
+    let hixie75 = format!("{head}Origin: http://h\r\n\r\n");
+    let hixie76 = format!(
+        "{head}Origin: http://h\r\nSec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\n\
+         Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n^n:ds[4U"
+    );
+    for text in [hixie75, hixie76] {
+        let mut client = rig.raw();
+        client.write(text.as_bytes());
+        let answer = client.answer(&mut rig);
+        assert!((400..500).contains(&answer.status), "{answer:?}");
+    }
+    rig.serves_another();
+    rig.over(&script, ());
+}
+
+/// What the application panics at on the way is its client's end, and nobody else's.
+#[test]
+fn panics_everywhere() {
+    quiet_panics();
+    let (mut rig, script) = sio(Script {
+        event: Box::new(|_, cx, event| match event.name {
+            "now" => panic!("{}", MEANT),
+            "ack" => {
+                cx.emit_ack("x", (), |_, _, _| panic!("{}", MEANT));
+            }
+            _ => {
+                cx.after(secs(1), |_, _| panic!("{}", MEANT));
+            }
+        }),
+        ..Script::default()
+    });
+    for name in ["now", "ack", "soon"] {
+        let (_, mut client) = rig.socket();
+        client.send(&format!("5:::{{\"name\":\"{name}\"}}"));
+        if name == "ack" {
+            assert_eq!(client.text(&mut rig), "5:1+::{\"name\":\"x\"}");
+            client.send("6:::1");
+        }
+        rig.settle();
+        rig.pass(ms(1100));
+        client.told(&mut rig, "0::");
+        assert_eq!(
+            script.last_reason().cause,
+            dustdevil::Cause::Error,
+            "{name}"
+        );
+    }
+    assert_eq!(rig.stats().panics, 3);
+    rig.serves_another();
+    rig.over(&script, ());
+}
+
+/// And a function that finds endpoints.
+#[test]
+fn a_panic_while_an_endpoint_is_looked_for() {
+    quiet_panics();
+    let root = Rc::new(Script::default());
+    let router = router(&root).endpoint_fn(|_, _| panic!("{}", MEANT));
+    let mut rig = serve(&router, Settings::default(), mount(calm()));
+    let (_, mut client) = rig.socket();
+    client.send("1::/chat");
+    client.send("3:::x");
+    assert_eq!(client.text(&mut rig), "3:::x");
+    assert_eq!(rig.stats().panics, 1);
+    rig.over(&root, client);
+}

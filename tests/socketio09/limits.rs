@@ -1,8 +1,11 @@
 //! Limits of a session and of its endpoints, each just under and just over.
 
 use crate::support::*;
-use dustdevil::{AckError, Cause, Sent, Settings, SocketIoSettings, Transport};
+use dustdevil::{
+    AckError, Cause, Sent, Settings, SocketIo, SocketIoSettings, Transport, WebSocketLimits,
+};
 use std::rc::Rc;
+use std::time::Duration;
 
 const MIB: usize = 1 << 20;
 
@@ -121,6 +124,127 @@ fn on_writable() {
     assert_eq!(script.taken(), ["writable"]);
     assert_eq!(rig.poll(&sid), "3:::more");
     rig.over(&script, ());
+}
+
+/// The same on a WebSocket and on a stream, which take what they can at once.
+#[test]
+fn on_writable_behind_a_slow_receiver() {
+    for transport in [Transport::WebSocket, Transport::HtmlFile] {
+        let settings = Settings {
+            write_max_bytes: 64 * MIB,
+            ..Settings::default()
+        };
+        let writable = Script {
+            writable: Box::new(|me, _| me.script.note("writable")),
+            ..Script::default()
+        };
+        let (mut rig, script) = sio_with(writable, settings, mount(calm()));
+        let sid = rig.session();
+        let mut client = match transport {
+            Transport::WebSocket => rig.attach(&sid),
+            _ => rig.page(&sid),
+        };
+        let id = script.id(0);
+        // Long enough that no kernel takes all of it, and all in order.
+        let text = "x".repeat(100_000);
+        for n in 0..200 {
+            let text = format!("{n} {text}");
+            assert_eq!(
+                rig.server.with_app(|app| app.to(id).send(&text)).unwrap(),
+                1
+            );
+            rig.turn();
+        }
+        assert!(script.taken().is_empty(), "{transport:?}");
+        let mut next = 0;
+        while next < 200 {
+            let got = match transport {
+                Transport::WebSocket => vec![client.text(&mut rig)],
+                _ => packets(&client.script(&mut rig)),
+            };
+            for packet in got {
+                let start = format!("3:::{next} x");
+                assert!(
+                    packet.starts_with(&start),
+                    "{transport:?}: {}",
+                    &packet[..20]
+                );
+                next += 1;
+            }
+        }
+        rig.settle();
+        assert_eq!(script.taken(), ["writable"], "{transport:?}");
+        assert!(script.closed().is_empty());
+        rig.over(&script, client);
+    }
+}
+
+/// Who takes nothing at all is dropped after `write_timeout`; the session waits for another receiver, and then
+/// expires.
+#[test]
+fn a_receiver_that_takes_nothing() {
+    for transport in [Transport::WebSocket, Transport::HtmlFile] {
+        let (mut rig, script) = sio(Script::default());
+        let sid = rig.session();
+        let client = match transport {
+            Transport::WebSocket => rig.attach(&sid),
+            _ => rig.page(&sid),
+        };
+        let id = script.id(0);
+        let long = "x".repeat(24 * MIB);
+        rig.server.with_app(|app| app.to(id).send(long)).unwrap();
+        rig.settle();
+        assert_eq!(rig.stats().conns_open, 1);
+        rig.pass(secs(31));
+        let stats = rig.stats();
+        assert_eq!(
+            (stats.write_timeouts, stats.conns_open),
+            (1, 0),
+            "{transport:?}"
+        );
+        assert!(script.closed().is_empty(), "{transport:?}");
+        rig.server.with_app(|app| app.to(id).send("late")).unwrap();
+        assert_eq!(rig.poll(&sid), "3:::late", "{transport:?}");
+        rig.over(&script, client);
+        assert_eq!(causes(&script), [(0, Cause::Timeout)]);
+    }
+}
+
+/// Messages that may be lost are, for who has not taken the earlier ones.
+#[test]
+fn volatile_messages() {
+    let settings = Settings {
+        write_max_bytes: 64 * MIB,
+        ..Settings::default()
+    };
+    let (mut rig, script) = sio_with(Script::default(), settings, mount(calm()));
+    let (_, slow) = rig.socket();
+    let polling = rig.session();
+    let (_, mut good) = rig.socket();
+    let ids = [0, 1, 2].map(|n| script.id(n));
+    rig.server
+        .with_app(|app| {
+            app.to(ids[0]).send("x".repeat(24 * MIB));
+            app.to(ids[1]).send("x".repeat(100_000))
+        })
+        .unwrap();
+    rig.settle();
+    let volatile = |rig: &mut Rig<World>| {
+        rig.server
+            .with_app(|app| {
+                let sent = app.to_each(ids).volatile().send("v");
+                (sent, app.to_each(ids).volatile().emit("e", 1))
+            })
+            .unwrap()
+    };
+    assert_eq!(volatile(&mut rig), (1, 1));
+    assert_eq!(good.text(&mut rig), "3:::v");
+    assert_eq!(good.text(&mut rig), "5:::{\"name\":\"e\",\"args\":[1]}");
+    assert_eq!(rig.poll(&polling).len(), 100_004);
+    assert_eq!(volatile(&mut rig), (2, 2));
+    assert_eq!(packets(&rig.poll(&polling)).len(), 2);
+    slow.reset();
+    rig.over(&script, good);
 }
 
 /// All buffers together are nearly full: who holds most is closed.
@@ -392,4 +516,168 @@ fn acks_that_never_come() {
         assert_eq!(script.taken(), ["a closed"], "{how}");
         rig.over(&script, ());
     }
+}
+
+// ---- answers of the server's own ----------------------------------------------------------------
+
+/// Echoes of connects wait like messages do, and are bounded like them.
+#[test]
+fn echoes_that_nobody_takes() {
+    let (mut rig, root, _) = with_chat(echo(), echo(), calm());
+    let sid = rig.session();
+    rig.push(&sid, &["1::/chat"]);
+    let body = framed("1::/chat").repeat(10_000);
+    for _ in 0..40 {
+        rig.post(&sid, &body);
+        if rig.stats().overflows > 0 {
+            break;
+        }
+    }
+    let queued = rig.stats().bytes_queued;
+    assert!(queued <= 2 * MIB as u64, "{queued}");
+    assert_eq!(causes(&root), [(0, Cause::Overflow)]);
+    rig.serves_another();
+    rig.over(&root, ());
+}
+
+/// So do refusals.
+#[test]
+fn refusals_that_nobody_takes() {
+    let (mut rig, script) = sio_of(
+        Script::default(),
+        SocketIoSettings {
+            refuse_unknown_endpoints: true,
+            ..calm()
+        },
+    );
+    let sid = rig.session();
+    let body = framed("1::/nosuch").repeat(10_000);
+    for _ in 0..40 {
+        rig.post(&sid, &body);
+        if rig.stats().overflows > 0 {
+            break;
+        }
+    }
+    let queued = rig.stats().bytes_queued;
+    assert!(queued <= 2 * MIB as u64, "{queued}");
+    assert_eq!(causes(&script), [(0, Cause::Overflow)]);
+    rig.over(&script, ());
+}
+
+/// And what endpoints are told that come and go.
+#[test]
+fn endpoints_that_come_and_go() {
+    let (mut rig, root, chat) = with_chat(Script::default(), Script::default(), calm());
+    let sid = rig.session();
+    let body = payload(&["1::/chat", "0::/chat"]).repeat(5000);
+    for _ in 0..40 {
+        rig.post(&sid, &body);
+        if rig.stats().overflows > 0 {
+            break;
+        }
+    }
+    let queued = rig.stats().bytes_queued;
+    assert!(queued <= 2 * MIB as u64, "{queued}");
+    assert_eq!(causes(&root), [(0, Cause::Overflow)]);
+    let opened = chat.ids.borrow().len();
+    assert_eq!(chat.closed().len(), opened);
+    rig.over(&root, ());
+}
+
+/// And acknowledgements.
+#[test]
+fn acknowledgements_that_nobody_takes() {
+    let (mut rig, script) = sio(noting());
+    let sid = rig.session();
+    let body = framed("3:1::").repeat(10_000);
+    for _ in 0..40 {
+        rig.post(&sid, &body);
+        if rig.stats().overflows > 0 {
+            break;
+        }
+    }
+    assert!(rig.stats().bytes_queued <= 2 * MIB as u64);
+    assert_eq!(causes(&script), [(0, Cause::Overflow)]);
+    rig.over(&script, ());
+}
+
+// ---- limits of WebSockets -----------------------------------------------------------------------
+
+fn with_websocket(of: WebSocketLimits) -> SocketIo {
+    SocketIo {
+        websocket: of,
+        ..mount(calm())
+    }
+}
+
+#[test]
+fn messages_per_second_max() {
+    let of = with_websocket(WebSocketLimits {
+        messages_per_second_max: 5,
+        ping_interval: Duration::ZERO,
+        ..WebSocketLimits::default()
+    });
+    let (mut rig, script) = sio_with(noting(), Settings::default(), of);
+    let (_, mut client) = rig.socket();
+    script.taken();
+    for _ in 0..5 {
+        client.send("3:::x");
+    }
+    client.silent(&mut rig);
+    assert_eq!(script.taken().len(), 5);
+    for _ in 0..20 {
+        client.send("3:::x");
+    }
+    client.told(&mut rig, "0::");
+    assert_eq!(causes(&script), [(0, Cause::Protocol)]);
+    assert!(script.taken().len() < 10);
+    rig.over(&script, client);
+}
+
+#[test]
+fn message_bytes_max() {
+    let of = with_websocket(WebSocketLimits {
+        message_bytes_max: 100,
+        ping_interval: Duration::ZERO,
+        ..WebSocketLimits::default()
+    });
+    let (mut rig, script) = sio_with(Script::default(), Settings::default(), of);
+    let (sid, mut client) = rig.socket();
+    let just = format!("3:::{}", "x".repeat(96));
+    client.send(&just);
+    assert_eq!(client.text(&mut rig), just);
+    client.send(&format!("{just}x"));
+    assert_eq!(client.close_code(&mut rig), Some(1009));
+    drop(client);
+    rig.settle();
+    // The session has not heard of it.
+    assert!(script.closed().is_empty());
+    rig.push(&sid, &["3:::x"]);
+    assert_eq!(rig.poll(&sid), "3:::x");
+    rig.over(&script, ());
+}
+
+/// Pings of the WebSocket, where somebody wants both.
+#[test]
+fn pings_beside_heartbeats() {
+    let of = SocketIo {
+        websocket: WebSocketLimits {
+            ping_interval: secs(25),
+            ping_timeout: secs(20),
+            ..WebSocketLimits::default()
+        },
+        ..mount(calm())
+    };
+    let (mut rig, script) = sio_with(Script::default(), Settings::default(), of);
+    let (sid, mut client) = rig.socket();
+    rig.pass(ms(25_500));
+    assert_eq!(client.frame(&mut rig).head, 0x89);
+    rig.pass(ms(20_500));
+    assert_eq!(client.close_code(&mut rig), Some(1011));
+    drop(client);
+    rig.settle();
+    assert!(script.closed().is_empty());
+    rig.push(&sid, &["3:::x"]);
+    assert_eq!(rig.poll(&sid), "3:::x");
+    rig.over(&script, ());
 }

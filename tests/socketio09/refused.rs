@@ -217,8 +217,10 @@ fn sessions_max() {
         answer.field("Access-Control-Allow-Origin"),
         Some("http://o.test")
     );
+    let answer = rig.ask("GET", &format!("{SHAKE}?jsonp=0"), "", b"");
+    assert!(!error_of(&answer, 0).is_empty());
     assert_eq!(script.ids.borrow().len(), 2);
-    assert_eq!(rig.stats().handshakes_refused, 1);
+    assert_eq!(rig.stats().handshakes_refused, 2);
     // Those that are there go on; one that ends makes room.
     assert_eq!(rig.post(&one, "3:::x"), 200);
     assert_eq!(rig.poll(&one), "3:::x");
