@@ -727,3 +727,194 @@ fn the_root_decided_later() {
     }
     rig.left(&script, ());
 }
+
+/// What others send to an endpoint that is being decided never comes before its greeting.
+#[test]
+fn sent_while_it_is_decided() {
+    type Shelf = Rc<RefCell<Vec<Deciding<Probe>>>>;
+    for way in Way::ALL {
+        let shelf = Shelf::default();
+        let put = Rc::clone(&shelf);
+        let chat = Script {
+            open: Box::new(move |_, cx, _| {
+                put.borrow_mut().push(cx.decide_later());
+                cx.join("room");
+                Ok(())
+            }),
+            ..Script::default()
+        };
+        let (mut rig, [root, chat]) = with_chat(Script::default(), chat);
+        let mut peer = rig.peer(way);
+        assert_eq!(peer.ask(&mut rig, &way.join("/chat")), [""; 0]);
+        let id = chat.id(0);
+        rig.server
+            .with_app(|app| {
+                assert!(!app.is_open(id));
+                app.to(id).emit("early", ());
+                app.to(id).send("early");
+            })
+            .unwrap();
+        rig.settle();
+        peer.silent(&mut rig);
+        shelf.borrow_mut().pop().unwrap().accept(|_, _| {});
+        rig.settle();
+        let heard = peer.hear(&mut rig);
+        assert_eq!(heard[0], way.join("/chat"));
+        rig.left(&root, peer);
+    }
+}
+
+/// `on_open` closes what it opens, or what is around it.
+#[test]
+fn closed_in_on_open() {
+    for way in Way::ALL {
+        // Itself.
+        let closing = || Script {
+            open: Box::new(|_, cx, _| {
+                cx.send("hello");
+                cx.close();
+                Ok(())
+            }),
+            ..Script::default()
+        };
+        let (mut rig, [root, chat]) = with_chat(Script::default(), closing());
+        let mut peer = rig.peer(way);
+        let heard = peer.ask(&mut rig, &way.join("/chat"));
+        let hello = way.message("/chat", "hello");
+        assert_eq!(heard, [way.join("/chat"), hello, way.leave("/chat")]);
+        assert_eq!(chat.closed(), [0]);
+        rig.left(&root, peer);
+        let (mut rig, script) = events(closing());
+        let answer = rig.ask("GET", "/socket.io/1/", "", b"");
+        let mut peer = Peer::of_answer(way, "/socket.io", &answer);
+        let hello = way.message("", "hello");
+        assert_eq!(peer.hear(&mut rig), [way.join(""), hello, way.leave("")]);
+        assert_eq!(script.closed(), [0]);
+        rig.left(&script, peer);
+        // Everything.
+        let root = Rc::new(Script::default());
+        let around = Rc::clone(&root);
+        let chat = Rc::new(Script {
+            open: Box::new(move |_, cx, _| {
+                cx.to(around.id(0)).close();
+                Ok(())
+            }),
+            ..Script::default()
+        });
+        let mut rig = serving(router(&root).endpoint("/chat", &router(&chat)));
+        let mut peer = rig.peer(way);
+        let heard = peer.ask(&mut rig, &way.join("/chat"));
+        assert_eq!(heard.last(), Some(&way.leave("")), "{heard:?}");
+        assert_eq!(root.closed(), [0]);
+        rig.left(&root, peer);
+        assert!(chat.closed().len() <= 1);
+    }
+}
+
+/// Making an endpoint panics, or finding it.
+#[test]
+fn panics_before_on_open() {
+    quiet_panics();
+    for way in Way::ALL {
+        let router = named("root")
+            .endpoint("/made", &Router::<Named>::with(|_| panic!("{}", MEANT)))
+            .endpoint_fn(|_, _| panic!("{}", MEANT));
+        let mut rig = serving(router);
+        let mut peer = rig.peer(way);
+        let heard = peer.ask(&mut rig, &way.join("/made"));
+        assert_eq!(heard, [way.refusal("/made")]);
+        peer.ask(&mut rig, &way.join("/found"));
+        let heard = peer.ask(&mut rig, &way.message("", "x"));
+        assert_eq!(heard, [way.message("", "root: x")]);
+        assert_eq!(rig.stats().panics, 2);
+        assert_eq!(rig.stats().connections_open, 1);
+    }
+}
+
+/// Behind the end of the session nothing is looked at.
+#[test]
+fn behind_the_end() {
+    for way in Way::ALL {
+        let mut rig = serving(named("root").endpoint("/chat", &named("chat")));
+        let mut peer = rig.peer(way);
+        rig.noted();
+        let packets = [way.leave(""), way.join("/chat"), way.message("", "x")];
+        peer.say_all(&mut rig, &packets);
+        assert_eq!(peer.hear(&mut rig), [way.leave("")]);
+        assert_eq!(rig.noted(), ["root closes Client"]);
+    }
+}
+
+/// One payload connects and leaves again and again.
+#[test]
+fn coming_and_going() {
+    for way in Way::ALL {
+        let mut rig = serving(named("root").endpoint("/chat", &named("chat")));
+        let mut peer = rig.peer(way);
+        rig.noted();
+        let both = [way.join("/chat"), way.leave("/chat")];
+        let packets = vec![both; 500].concat();
+        peer.say_all(&mut rig, &packets);
+        assert_eq!(peer.hear(&mut rig), packets);
+        assert_eq!(rig.noted().len(), 1000);
+        assert_eq!(rig.stats().connections_open, 1);
+    }
+}
+
+/// The session goes from one transport to another, and all of it with it; each is counted once.
+#[test]
+fn another_transport() {
+    let transports = |rig: &mut Rig<World>| {
+        let counts = rig.stats().transports;
+        [counts.none, counts.websocket, counts.xhr_polling]
+    };
+    let script = || acting(|me, cx, _| me.script.note(cx.transport().name()));
+    let (mut rig, [root, chat]) = with_chat(script(), script());
+    let answer = rig.ask("GET", "/socket.io/1/", "", b"");
+    assert_eq!(transports(&mut rig), [1, 0, 0]);
+    let mut peer = Peer::of_answer(Way::Sio09Polling, "/socket.io", &answer);
+    peer.hear(&mut rig);
+    peer.join(&mut rig, "/chat");
+    assert_eq!(rig.stats().sessions_open, 1);
+    assert_eq!(transports(&mut rig), [0, 0, 1], "of sessions");
+    for (way, name, want) in [
+        (Way::Sio09Socket, "websocket", [0, 1, 0]),
+        (Way::Sio09Polling, "xhr-polling", [0, 0, 1]),
+        (Way::Sio09Socket, "websocket", [0, 1, 0]),
+    ] {
+        peer.cut();
+        rig.settle();
+        peer.way = way;
+        peer.silent(&mut rig);
+        for (at, script) in [("", &root), ("/chat", &chat)] {
+            peer.act_at(&mut rig, at, "x");
+            assert_eq!(script.taken(), [name], "{at:?}");
+        }
+        assert_eq!(transports(&mut rig), want);
+    }
+    rig.left(&root, peer);
+}
+
+/// When the root is told of the end, its endpoints are at theirs.
+#[test]
+fn the_last_words_of_the_root() {
+    for way in Way::ALL {
+        let chat = Rc::new(Script::default());
+        let inner = Rc::clone(&chat);
+        let root = Rc::new(Script {
+            close: Box::new(move |_, cx, _| {
+                let id = inner.id(0);
+                assert!(!cx.is_open(id));
+                assert_eq!(cx.to(id).send("x"), 0);
+            }),
+            ..Script::default()
+        });
+        let mut rig = serving(router(&root).endpoint("/chat", &router(&chat)));
+        let mut peer = rig.peer(way);
+        peer.join(&mut rig, "/chat");
+        assert_eq!(peer.ask(&mut rig, &way.leave("")), [way.leave("")]);
+        assert_eq!((root.closed(), chat.closed()), (vec![0], vec![0]));
+        assert_eq!(rig.stats().panics, 0);
+        rig.left(&root, peer);
+    }
+}

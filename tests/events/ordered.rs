@@ -723,3 +723,19 @@ fn another_receiver_while_held() {
         rig.left(&script, peer);
     }
 }
+
+/// What would release it is an answer that does not come any more.
+#[test]
+fn held_by_a_question_and_closed() {
+    for way in Way::ALL {
+        let (script, _) = holding();
+        let (mut rig, script) = events(script);
+        let mut peer = rig.peer(way);
+        let packets = [act(way, "", "hold and ask"), act(way, "", "next")];
+        peer.say_all(&mut rig, &packets);
+        peer.say(&mut rig, &way.leave(""));
+        let log = script.taken();
+        assert_eq!(log, ["hold and ask", "Err(Closed)", "on_close"]);
+        rig.left(&script, peer);
+    }
+}

@@ -496,3 +496,71 @@ fn transports() {
         rig.left(&script, peer);
     }
 }
+
+/// A client that polls is behind while more than `write_low_bytes` wait for its next poll.
+#[test]
+fn volatile_between_polls() {
+    let settings = Settings {
+        write_low_bytes: 1024,
+        ..Settings::default()
+    };
+    let (mut rig, script) = events_with(Script::default(), settings, quiet());
+    let way = Way::Sio09Polling;
+    let mut peer = rig.peer(way);
+    let id = script.id(0);
+    let counts = |rig: &mut Rig<World>| {
+        let counts = rig.server.with_app(|app| {
+            let volatile = |name: &str| app.to(id).volatile().emit(name, ());
+            let first = volatile("a");
+            app.to(id).send("x".repeat(1024));
+            [first, volatile("b")]
+        });
+        counts.unwrap()
+    };
+    assert_eq!(counts(&mut rig), [1, 0]);
+    let heard = peer.hear(&mut rig);
+    assert_eq!(heard.len(), 2);
+    assert_eq!(heard[0], way.event("", None, "a", "[]"));
+    assert_eq!(counts(&mut rig), [1, 0]);
+    rig.left(&script, peer);
+}
+
+/// All endpoints of a session share what waits for it: they are told when it has been taken, and who goes on
+/// at `Full` ends them all.
+#[test]
+fn full_at_an_endpoint() {
+    let settings = Settings {
+        write_low_bytes: 1024,
+        write_high_bytes: 2048,
+        write_max_bytes: 4096,
+        ..Settings::default()
+    };
+    let script = || {
+        let mut script = acting(|me, cx, word| {
+            let text = "x".repeat(900);
+            match word {
+                "some" => {
+                    let sent: Vec<Sent> = (0..3).map(|_| cx.emit("e", &text)).collect();
+                    me.script.note(format!("{sent:?}"));
+                }
+                _ => while cx.emit("e", &text) != Sent::Gone {},
+            }
+        });
+        script.writable = Box::new(|me, _| me.script.note("writable"));
+        script
+    };
+    for way in Way::ALL {
+        let (mut rig, [root, chat]) = with_chat_and(script(), script(), settings.clone(), quiet());
+        let mut peer = rig.peer(way);
+        peer.join(&mut rig, "/chat");
+        assert_eq!(peer.act_at(&mut rig, "/chat", "some").len(), 3);
+        assert_eq!(chat.taken(), ["[Queued, Queued, Full]", "writable"]);
+        assert_eq!(root.taken(), ["writable"]);
+        peer.act_at(&mut rig, "/chat", "all");
+        for script in [&root, &chat] {
+            assert_eq!(script.closed(), [0], "{way:?}");
+            assert_eq!(script.last_reason().cause, Cause::Overflow);
+        }
+        rig.left(&root, peer);
+    }
+}

@@ -394,3 +394,31 @@ fn a_table_elsewhere() {
         [r#"on_message Some("5:::{\"name\":\"none\"}")"#]
     );
 }
+
+/// What is dropped counts: at one more than `broken_packets_max` the session is closed.
+#[test]
+fn too_much_is_dropped() {
+    let of = dustdevil::SocketIoSettings {
+        broken_packets_max: 4,
+        ..quiet()
+    };
+    for way in Way::ALL {
+        let (mut rig, script) = events_with(Script::default(), Settings::default(), of.clone());
+        let mut peer = rig.peer(way);
+        let before = rig.stats().protocol_errors;
+        let dropped = [
+            way.event("", None, "connect", "[]"),
+            way.event("", None, "error", "[1]"),
+            "5:::{".to_owned(),
+            "9::".to_owned(),
+        ];
+        peer.say_all(&mut rig, &dropped);
+        assert_eq!(rig.stats().protocol_errors, before + 4);
+        let packet = way.message("", "alive");
+        assert_eq!(peer.ask(&mut rig, &packet), [packet.as_str()]);
+        let one_more = way.event("", Some(1), "disconnect", "[]");
+        assert_eq!(peer.ask(&mut rig, &one_more), [way.leave("")]);
+        assert_eq!(script.last_reason().cause, Cause::Protocol);
+        rig.left(&script, peer);
+    }
+}
