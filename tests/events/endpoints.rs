@@ -2,8 +2,8 @@
 
 use crate::support::*;
 use dustdevil::{
-    Cause, Connection, Cx, Deciding, Dialect, Message, Reject, Request, Router, Routes, Sent,
-    Settings, SocketIoSettings, Transport, WebSocket,
+    Cause, Connection, Cx, Deciding, Dialect, Message, Multiplex, Reject, Request, Router, Routes,
+    Sent, Settings, SocketIoSettings, Transport, WebSocket,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -916,5 +916,67 @@ fn the_last_words_of_the_root() {
         assert_eq!((root.closed(), chat.closed()), (vec![0], vec![0]));
         assert_eq!(rig.stats().panics, 0);
         rig.left(&root, peer);
+    }
+}
+
+/// Channels of a [`Multiplex`] go over messages, of the root and of an endpoint; they have no events.
+#[test]
+fn channels_inside() {
+    for way in Way::ALL {
+        for at in ["", "/mux"] {
+            let ann = Rc::new(Script {
+                message: Box::new(|me, cx, message| match message.text().unwrap() {
+                    "emit" => {
+                        let never = |me: &mut Probe, _: &mut Cx<'_, Probe>, _| me.script.note("no");
+                        let sent = [cx.emit("x", ()), cx.emit_ack("x", (), never)];
+                        let all = cx.all().emit("x", ());
+                        me.script.note(format!("{sent:?} {all}"));
+                    }
+                    "close" => cx.close(),
+                    "who" => {
+                        let session = cx.session_id().is_some();
+                        me.script.note(format!("{:?} {session}", cx.dialect()));
+                    }
+                    _ => {
+                        cx.send(message);
+                    }
+                }),
+                ..Script::default()
+            });
+            let mux = Multiplex::new().channel("ann", &router(&ann)).router();
+            let routes = match at {
+                "" => Routes::new().socketio("/socket.io", &mux, sio(quiet())),
+                at => {
+                    let root = named("root").endpoint(at, &mux);
+                    Routes::new().socketio("/socket.io", &root, sio(quiet()))
+                }
+            };
+            let mut rig = Rig::new(World::new(), Settings::default(), routes);
+            let mut peer = rig.peer(way);
+            if !at.is_empty() {
+                peer.join(&mut rig, at);
+            }
+            let say = |text: &str| way.message(at, text);
+            assert_eq!(peer.ask(&mut rig, &say("sub,ann")), [""; 0]);
+            let echo = say("msg,ann,hello: é");
+            assert_eq!(peer.ask(&mut rig, &echo), [echo.as_str()]);
+            assert_eq!(peer.ask(&mut rig, &say("msg,ann,emit")), [""; 0]);
+            assert_eq!(ann.taken(), ["[Unsupported, Unsupported] 0"]);
+            assert_eq!(rig.stats().unsupported, 3);
+            peer.ask(&mut rig, &say("msg,ann,who"));
+            assert_eq!(ann.taken(), ["SocketIo09 true"]);
+            // An answer that is wanted is given by the connection below.
+            let wanted = echo.replacen("3::", "3:7:", 1);
+            let heard = peer.ask(&mut rig, &wanted);
+            assert_eq!(heard.len(), 2, "{heard:?}");
+            assert!(heard.contains(&way.answer(at, 7, "[]")), "{heard:?}");
+            assert_eq!(peer.ask(&mut rig, &say("msg,ann,close")), [say("uns,ann")]);
+            assert_eq!(ann.closed(), [0]);
+            peer.ask(&mut rig, &say("sub,ann"));
+            assert_eq!(peer.ask(&mut rig, &way.leave(at)), [way.leave(at)]);
+            assert_eq!(ann.closed(), [0, 1]);
+            assert_eq!(ann.last_reason().cause, Cause::Client);
+            rig.left(&ann, peer);
+        }
     }
 }

@@ -359,3 +359,46 @@ fn slow_callbacks() {
     }
     rig.left(&script, peer);
 }
+
+/// Who is refused at the root has not been there: rooms, timers and questions are undone, nothing that was
+/// sent is heard, and `on_close` does not run.
+#[test]
+fn a_reject_undoes_everything() {
+    let dropped = Rc::new(());
+    let watch = Rc::clone(&dropped);
+    let (mut rig, script) = events(Script {
+        open: Box::new(move |me, cx, _| {
+            let watch = Rc::clone(&watch);
+            cx.join("room");
+            cx.emit("never", ());
+            cx.after(secs(1), |me, _| me.script.note("a dead timer"));
+            cx.emit_ack("never", (), move |me, _, _| {
+                let _watch = watch;
+                me.script.note("a dead question");
+            });
+            match me.n {
+                0 => Err("no".into()),
+                _ => Ok(()),
+            }
+        }),
+        act: Box::new(|me, cx, _| me.script.note(cx.room("room").fetch().len().to_string())),
+        ..Script::default()
+    });
+    let answer = rig.ask("GET", "/socket.io/1/", "", b"");
+    assert_eq!(answer.status, 403);
+    rig.pass(secs(2));
+    let stats = rig.stats();
+    assert_eq!((stats.rejected, stats.sessions_open), (1, 0));
+    assert_eq!((stats.connections_open, stats.bytes_queued), (0, 0));
+    // The script itself has one.
+    assert_eq!(Rc::strong_count(&dropped), 2, "the question is dropped");
+    let answer = rig.ask("GET", "/socket.io/1/", "", b"");
+    let mut peer = Peer::of_answer(Way::Sio09Socket, "/socket.io", &answer);
+    assert_eq!(peer.hear(&mut rig).len(), 3);
+    peer.act(&mut rig, "x");
+    assert_eq!(script.taken(), ["1"]);
+    peer.say(&mut rig, "0::");
+    assert_eq!(script.taken(), ["a dead question"]);
+    rig.left(&script, peer);
+    assert_eq!(script.closed(), [1]);
+}
