@@ -225,11 +225,11 @@ tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 // ---- arguments that go --------------------------------------------------------------------------
 
 /// What the arguments of an event, or of an acknowledgement, can be made of: `()`, a tuple of up to
-/// eight values, one plain value (text, a number, a `bool`, [`Value`], [`Json`]), or the
-/// [`EventArgs`] of an event that came.
+/// eight values, one plain value (text, a number, a `bool`, [`Value`], [`Json`]), [`Args`], or
+/// the [`EventArgs`] of an event that came.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not clear as the arguments of an event",
-    note = "a tuple says how many there are: `(list,)` is one argument; `Json(value)` is one, too"
+    note = "a tuple says how many there are: `(list,)` is one argument, `Args(list)` are many; `Json(value)` is one"
 )]
 pub trait IntoArgs {
     /// Appends each argument as JSON, with commas between. A value that cannot be written is `null`
@@ -265,6 +265,18 @@ impl IntoArgs for EventArgs<'_> {
             out.push(b',');
         }
         out.extend_from_slice(inner.as_bytes());
+    }
+}
+
+/// As many arguments as there are elements; `(list,)` is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Args<T>(pub Vec<T>);
+
+impl<T: Serialize> IntoArgs for Args<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        for value in &self.0 {
+            write_arg(out, value);
+        }
     }
 }
 
@@ -412,6 +424,8 @@ mod tests {
             (array(&(1, "x", vec![2, 3])), r#"[1,"x",[2,3]]"#),
             (array(&Json([1, 2])), "[[1,2]]"),
             (array(&(f64::NAN, 1)), "[null,1]"),
+            (array(&Args(vec![1, 2])), "[1,2]"),
+            (array(&Args::<u8>(Vec::new())), "[]"),
             (array(&args(r#"[ 1, [2],"x" ]"#)), r#"[1, [2],"x"]"#),
             (array(&args("[ ]")), "[]"),
         ] {
