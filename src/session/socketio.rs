@@ -260,9 +260,14 @@ impl<R> Session<R> {
         if now < self.beat {
             return None;
         }
-        self.unanswered += 1;
+        // What nobody could hear is not missed, and a turn this late says nothing about the client.
+        let is_late = limits
+            .heartbeat_interval
+            .is_some_and(|every| now - self.beat >= every);
+        let counts = self.receiver.is_some() && !is_late;
+        self.unanswered += u32::from(counts);
         self.arm_beat(now, limits);
-        match self.unanswered >= limits.missed_max {
+        match counts && self.unanswered >= limits.missed_max {
             true => Some(Due::Silent),
             false => Some(Due::Heartbeat),
         }
@@ -393,6 +398,24 @@ mod tests {
             session.handle_timeout(at(48_000), &limits),
             Some(Due::Silent)
         );
+    }
+
+    #[test]
+    fn beats_that_are_not_counted() {
+        let limits = Limits {
+            session_expiry: Duration::from_secs(3600),
+            ..Limits::default()
+        };
+        let mut session = open(&limits);
+        for n in 1..10 {
+            let due = session.handle_timeout(at(n * 12_000), &limits);
+            assert_eq!(due, Some(Due::Heartbeat), "nobody is there");
+        }
+        session.attach(1, Kind::WebSocket, at(108_000), &limits);
+        for n in 1..10 {
+            let due = session.handle_timeout(at(108_000 + n * 24_000), &limits);
+            assert_eq!(due, Some(Due::Heartbeat), "as late as another one");
+        }
     }
 
     #[test]

@@ -558,3 +558,46 @@ fn the_name_of_the_transport() {
     assert_eq!(script.taken(), names);
     rig.over(&script, (client, page, flash));
 }
+
+/// The loop was held up for long: that is nobody's silence.
+#[test]
+fn a_turn_that_comes_late() {
+    let (mut rig, script) = sio_of(Script::default(), beating());
+    let (_, mut client) = rig.socket();
+    rig.clock.advance(secs(60));
+    rig.settle();
+    assert_eq!(client.texts(&mut rig), ["2::"]);
+    client.send("2::");
+    rig.settle();
+    assert_eq!(listen(&mut rig, &mut client, 25, None).len(), 2);
+    // Two are open; the answer has come, but was not read yet.
+    client.send("2::");
+    rig.clock.advance(secs(30));
+    rig.settle();
+    assert_eq!(client.texts(&mut rig), ["2::"]);
+    assert!(script.closed().is_empty());
+    rig.over_after(secs(60), &script, client);
+}
+
+/// Heartbeats that nobody could hear are not missed.
+#[test]
+fn a_session_outlives_heartbeats_without_a_receiver() {
+    let (mut rig, script) = sio_of(
+        Script::default(),
+        SocketIoSettings {
+            session_expiry: secs(120),
+            ..beating()
+        },
+    );
+    let (sid, client) = rig.socket();
+    client.reset();
+    rig.settle();
+    let id = script.id(0);
+    rig.server.with_app(|app| app.to(id).send("a")).unwrap();
+    rig.pass(secs(100));
+    assert!(script.closed().is_empty());
+    let mut client = rig.attach(&sid);
+    let texts = client.texts(&mut rig);
+    assert!(texts.contains(&"3:::a".to_owned()), "{texts:?}");
+    rig.over_after(secs(180), &script, client);
+}
