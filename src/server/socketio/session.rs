@@ -610,6 +610,11 @@ impl<S: 'static> Engine<S> {
         };
         self.close_socketio(key, id, &why);
         self.end(id, why);
+        let entry = self.sessions.arena.get(key);
+        if endpoint.is_empty() && entry.is_some_and(|entry| entry.conn().is_none()) {
+            // Whoever says so does not come to hear the answer.
+            return self.forget_session(key, Cause::Client);
+        }
         // Its close frame may be right behind.
         self.flush_session(key);
     }
