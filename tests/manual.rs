@@ -5,8 +5,8 @@
 )]
 
 use dustdevil::{
-    ConfigError, Connection, Cx, Message, Remote, Router, Settings, SockJs, SockJsSettings,
-    SocketServer, Transport, WebSocket, WebSocketLimits,
+    ConfigError, Connection, Cx, Events, Message, Remote, Router, Settings, SockJs, SockJsSettings,
+    SocketIo, SocketIoSettings, SocketServer, Transport, WebSocket, WebSocketLimits,
 };
 use std::fmt::Debug;
 use std::io::{Read, Write};
@@ -19,6 +19,7 @@ const ARCHITECTURE: &str = include_str!("../src/manual/architecture.md");
 const HTTP: &str = include_str!("../src/manual/http.md");
 const WEBSOCKET: &str = include_str!("../src/manual/websocket.md");
 const SOCKJS: &str = include_str!("../src/manual/sockjs.md");
+const SOCKETIO09: &str = include_str!("../src/manual/socketio09.md");
 
 // ---- limits -----------------------------------------------------------------------------------
 
@@ -29,6 +30,8 @@ fn every_setting_is_in_the_manual() {
     check(&server, Settings::FIELDS, Settings::set);
     check(WEBSOCKET, WebSocketLimits::FIELDS, WebSocketLimits::set);
     check(SOCKJS, SockJsSettings::FIELDS, SockJsSettings::set);
+    let (fields, set) = (SocketIoSettings::FIELDS, SocketIoSettings::set);
+    check(SOCKETIO09, fields, set);
 }
 
 /// No row is about a setting that does not exist.
@@ -39,6 +42,7 @@ fn every_row_is_about_a_setting() {
         (HTTP, Settings::FIELDS),
         (WEBSOCKET, WebSocketLimits::FIELDS),
         (SOCKJS, SockJsSettings::FIELDS),
+        (SOCKETIO09, SocketIoSettings::FIELDS),
     ] {
         for line in page.lines() {
             let Some((field, rest)) = line.strip_prefix("| `").and_then(|l| l.split_once("` | "))
@@ -79,14 +83,56 @@ fn every_part_of_sockjs_is_in_the_manual() {
         let rows = SOCKJS.lines().filter(|line| line.starts_with(&row));
         assert_eq!(rows.count(), 1, "{row}");
     }
-    for transport in Transport::ALL {
-        let name = transport.name();
+    for name in [
+        "websocket",
+        "rawwebsocket",
+        "xhr_streaming",
+        "eventsource",
+        "htmlfile",
+        "xhr",
+        "jsonp",
+    ] {
         let row = format!("| `{name}` | ");
         let rows = SOCKJS.lines().filter(|line| line.starts_with(&row));
         // The switches that have the same name are checked with the settings.
         let switch = usize::from(SockJsSettings::FIELDS.contains(&name));
         let mount = usize::from(name == "websocket");
         assert_eq!(rows.count(), 1 + switch + mount, "{name}");
+    }
+}
+
+/// What a mount of Socket.IO has besides its settings, and its transports.
+#[test]
+fn every_part_of_socketio_is_in_the_manual() {
+    let SocketIo {
+        settings: _,
+        websocket,
+        origins,
+        enabled_protocols,
+        node_id,
+        client_file,
+    } = SocketIo::default();
+    let names: Vec<&str> = enabled_protocols.iter().map(|it| it.name()).collect();
+    let pings = websocket.ping_interval;
+    for row in [
+        "| `settings` | ".to_owned(),
+        format!(
+            "| `websocket` | those of [`WebSocketLimits`](crate::WebSocketLimits), `ping_interval` {} s | ",
+            pings.as_secs()
+        ),
+        format!("| `origins` | `Origins::{:?}` | ", origins.origins),
+        format!("| `enabled_protocols` | `{}` | ", names.join("`, `")),
+        format!("| `node_id` | `{node_id:?}` | "),
+        format!("| `client_file` | `{client_file:?}` | "),
+    ] {
+        let rows = SOCKETIO09.lines().filter(|line| line.starts_with(&row));
+        assert_eq!(rows.count(), 1, "{row}");
+    }
+    for name in names {
+        let row = format!("| `{name}` | ");
+        let rows = SOCKETIO09.lines().filter(|line| line.starts_with(&row));
+        let field = usize::from(name == "websocket");
+        assert_eq!(rows.count(), 1 + field, "{name}");
     }
 }
 
@@ -151,7 +197,47 @@ impl Connection for Echo {
     }
 }
 
-/// A live echo server on a free port; it ends with this value.
+/// The root of the page about Socket.IO.
+#[derive(Default)]
+struct Desk;
+
+impl Connection for Desk {
+    type State = ();
+
+    fn events(on: &mut Events<Self>) {
+        on.on("add", Self::add);
+    }
+
+    fn on_message(&mut self, cx: &mut Cx<Self>, message: Message) {
+        match message.text() {
+            Some("bye") => cx.close(),
+            _ => {
+                cx.send(message);
+            }
+        }
+    }
+}
+
+impl Desk {
+    fn add(&mut self, cx: &mut Cx<Self>, (a, b): (i64, i64)) -> i64 {
+        cx.emit("added", (a, b));
+        a + b
+    }
+}
+
+/// Its endpoint `/chat`.
+#[derive(Default)]
+struct Chat;
+
+impl Connection for Chat {
+    type State = ();
+
+    fn on_message(&mut self, cx: &mut Cx<Self>, message: Message) {
+        cx.all().send(message);
+    }
+}
+
+/// A live server of the pages' programs on a free port; it ends with this value.
 struct Live {
     address: SocketAddr,
     remote: Remote<()>,
@@ -162,10 +248,12 @@ impl Live {
     fn start() -> Self {
         let (tell, told) = mpsc::channel();
         let thread = thread::spawn(move || {
+            let desk = Router::<Desk>::new().endpoint("/chat", &Router::<Chat>::new());
             let mut server = SocketServer::new(())
                 .unwrap()
                 .websocket("/ws", &Router::<Echo>::new(), WebSocket::default())
                 .sockjs("/echo", &Router::<Echo>::new(), SockJs::default())
+                .socketio("/socket.io", &desk, SocketIo::default())
                 .bind("127.0.0.1:0")
                 .unwrap();
             let address = server.local_addrs()[0].tcp().unwrap();
@@ -197,11 +285,12 @@ impl Drop for Live {
     }
 }
 
-/// The dialogues of the pages about WebSocket and SockJS, byte by byte.
+/// The dialogues of all pages, byte by byte.
 #[test]
 fn dialogues() {
     replay_all(WEBSOCKET, 4);
     replay_all(SOCKJS, 4);
+    replay_all(SOCKETIO09, 5);
 }
 
 fn replay_all(page: &str, want: usize) {
@@ -219,8 +308,21 @@ fn replay_all(page: &str, want: usize) {
 
 fn replay(live: &Live, dialogue: &str) {
     let mut stream = live.connect();
+    // The id that a handshake has brought, wherever it is named.
+    let mut sid = String::new();
     for line in dialogue.lines() {
         let (who, what) = line.split_at(2);
+        if let Some(rest) = what.strip_prefix(" SID:").filter(|_| who == "S>") {
+            sid = read_sid(&mut stream, line);
+            let mut came = vec![0; rest.len() + 1];
+            stream.read_exact(&mut came).expect(line);
+            assert_eq!(show(&came), format!(":{rest}"), "{line}");
+            continue;
+        }
+        let what = &*match sid.is_empty() {
+            true => what.to_owned(),
+            false => what.replace("SID", &sid),
+        };
         match who {
             "C|" | "C:" | "C>" => stream.write_all(&bytes(who, what)).unwrap(),
             "S|" if what.ends_with('…') => {
@@ -249,6 +351,15 @@ fn replay(live: &Live, dialogue: &str) {
             _ => panic!("no line of a dialogue: {line}"),
         }
     }
+}
+
+/// 32 digits of base 32.
+fn read_sid(stream: &mut TcpStream, line: &str) -> String {
+    let mut sid = vec![0; 32];
+    stream.read_exact(&mut sid).expect(line);
+    let is_digit = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'v');
+    assert!(sid.iter().all(is_digit), "{}", show(&sid));
+    String::from_utf8(sid).unwrap()
 }
 
 /// A line without its CR LF.

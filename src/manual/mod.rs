@@ -7,6 +7,8 @@
 //! | [`http`] | HTTP/1.1: routes, answers, files, cookies, CORS, proxies, limits, deviations |
 //! | [`websocket`] | WebSocket: handshake, frames, closing, back-pressure, limits, deviations |
 //! | [`sockjs`] | SockJS: sessions, endpoints, settings, proxies, deviations, coming from sockjs-tornado |
+//! | [`socketio09`] | Socket.IO 0.7 to 0.9: sessions, events, acknowledgements, endpoints, settings, proxies, deviations |
+//! | [`migrating_tornadio2`] | coming from TornadIO2: each of its names, and what it is called here |
 //! | [`changelog`] | what has changed |
 //!
 //! Rules are cited by the clause of their standard. A limit is written as the name of its setting; the
@@ -26,6 +28,12 @@ pub mod websocket {}
 #[doc(alias = "immediate_flush")]
 #[doc(alias = "disable_nagle")]
 pub mod sockjs {}
+
+#[doc = include_str!("socketio09.md")]
+pub mod socketio09 {}
+
+#[doc = include_str!("migrating_tornadio2.md")]
+pub mod migrating_tornadio2 {}
 
 #[doc = include_str!("changelog.md")]
 pub mod changelog {}
