@@ -198,6 +198,7 @@ impl<'a> Message<'a> {
     /// # Errors
     ///
     /// What `serde_json` found wrong.
+    #[doc(alias = "json_load")]
     pub fn json<T: serde_core::Deserialize<'a>>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(self.bytes)
     }
@@ -504,6 +505,7 @@ pub enum Keep {
 
 /// A text message with the JSON of a value, made when it is sent. A value that cannot be written as
 /// JSON is sent as `null` and logged.
+#[doc(alias = "json_dumps")]
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
 

@@ -346,7 +346,7 @@ impl<T: IntoArgs> IntoReply for Option<T> {
     }
 }
 
-/// Returned by a handler whose acknowledgement comes later, with [`Io::reply`](crate::Io::reply).
+/// Returned by a handler whose acknowledgement comes later, with [`Io::reply`](crate::AppIo::reply).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending;
 

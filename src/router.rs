@@ -341,6 +341,7 @@ impl Default for SockJs {
 ///     ..Default::default()
 /// };
 /// ```
+#[doc(alias = "user_settings")]
 #[derive(Clone, Debug)]
 pub struct SocketIo {
     /// Limits, times and switches. Default: those of [`SocketIoSettings`]. `bind` checks them.
@@ -351,9 +352,11 @@ pub struct SocketIo {
     /// Which pages may connect, over all transports; others get 403. Default: those of the same host, and
     /// whatever is no browser. The origin of a script (jsonp) is that of its `Referer`; with neither it is
     /// refused, unless any page may connect.
+    #[doc(alias = "verify_origin")]
     pub origins: OriginPolicy,
     /// The transports that are served, in the order in which they are announced and clients try them. Default:
     /// websocket, flashsocket, xhr-polling, jsonp-polling, htmlfile. `bind` refuses others.
+    #[doc(alias = "PROTOCOLS")]
     pub enabled_protocols: Vec<Transport>,
     /// What session ids begin with, so that a load balancer finds the server they belong to: up to 8 letters
     /// and digits of ASCII, of the same number on all servers. Default: nothing.

@@ -33,6 +33,13 @@ pub mod sockjs {}
 pub mod socketio09 {}
 
 #[doc = include_str!("migrating_tornadio2.md")]
+#[doc(alias = "FlashPolicyServer")]
+#[doc(alias = "HandshakeHandler")]
+#[doc(alias = "SessionContainer")]
+#[doc(alias = "flash_policy_file")]
+#[doc(alias = "flash_policy_port")]
+#[doc(alias = "gen")]
+#[doc(alias = "ssl_options")]
 pub mod migrating_tornadio2 {}
 
 #[doc = include_str!("changelog.md")]

@@ -286,6 +286,8 @@ impl<S: 'static> SocketServer<S> {
     /// [`Error::Late`] if routes or settings were added after they were fixed, [`Error::Io`] if an
     /// address cannot be listened on.
     #[doc(alias = "listen")]
+    #[doc(alias = "socket_io_port")]
+    #[doc(alias = "socket_io_address")]
     pub fn bind(self, address: impl ToSocketAddrs) -> Result<Self, Error> {
         self.bind_all(address, 0)
     }
@@ -452,6 +454,7 @@ impl<S: 'static> SocketServer<S> {
     ///
     /// The poller failed; [`Error::Late`]; those of [`bind`](Self::bind), if nothing was bound before.
     #[doc(alias = "start")]
+    #[doc(alias = "auto_start")]
     pub fn run(&mut self) -> Result<(), Error> {
         self.core()?;
         let Self { io, stage, .. } = self;

@@ -58,6 +58,7 @@ impl<'a> Request<'a> {
     /// All query arguments in order, decoded.
     #[doc(alias = "get_arguments")]
     #[doc(alias = "get_query_arguments")]
+    #[doc(alias = "arguments")]
     pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
         url::pairs(self.endpoint_query).chain(url::pairs(self.query_string()))
     }
@@ -79,6 +80,7 @@ impl<'a> Request<'a> {
     /// The value of the first cookie of that name, without quotes (RFC 6265, 5.4). Browsers send the one
     /// with the most specific path first.
     #[doc(alias = "get_cookie")]
+    #[doc(alias = "cookies")]
     pub fn cookie(&self, name: &str) -> Option<Cow<'a, str>> {
         cookie::cookie(&self.head, name)
     }
@@ -97,6 +99,7 @@ impl<'a> Request<'a> {
     /// The client's address: the peer's, or what a trusted proxy says
     /// ([`SocketServer::trust_proxies`](crate::SocketServer::trust_proxies)).
     /// `None` on a Unix socket without a proxy's word.
+    #[doc(alias = "ip")]
     pub fn remote_ip(&self) -> Option<IpAddr> {
         match self.peer {
             None if self.client.ip.is_unspecified() => None,
