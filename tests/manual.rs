@@ -6,7 +6,7 @@
 
 use dustdevil::{
     ConfigError, Connection, Cx, Events, Message, Remote, Router, Settings, SockJs, SockJsSettings,
-    SocketIo, SocketIoSettings, SocketServer, Transport, WebSocket, WebSocketLimits,
+    SocketIo, SocketIoSettings, SocketServer, WebSocket, WebSocketLimits,
 };
 use std::fmt::Debug;
 use std::io::{Read, Write};
