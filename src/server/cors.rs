@@ -4,6 +4,7 @@
 use super::request::Request;
 use super::response::Response;
 use crate::proto::http::origin::{OriginPolicy, OriginRequest, Origins};
+use crate::proto::http::response::push_field;
 use std::time::Duration;
 
 /// Adds the headers that let pages of other origins read an answer.
@@ -111,4 +112,23 @@ impl Cors {
         };
         from.origin.filter(|_| policy.allows(&from))
     }
+}
+
+/// Adds a header. Values that come from the request were checked when it was parsed; one that is not
+/// allowed in an answer all the same is left out.
+pub(super) fn put(lines: &mut Vec<u8>, name: &str, value: &str) {
+    if let Err(error) = push_field(lines, name, value) {
+        log::debug!("header {name:?} is left out: {error}");
+    }
+}
+
+/// One word, of visible characters: more than that no browser sends.
+pub(super) fn is_origin(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Names of headers and what may stand between them (RFC 9110, 5.6).
+pub(super) fn is_field_names(value: &str) -> bool {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(&byte);
+    !value.is_empty() && value.bytes().all(is_good)
 }

@@ -1,8 +1,9 @@
 //! Requests at a Socket.IO mount: handshakes, and the transports of sessions.
 //!
 //! Not here: headers and origins (`site.rs`), packets that come (`packets.rs`), packets that go
-//! (`session.rs`).
+//! (`session.rs`), how connections begin and end (`life.rs`).
 
+mod life;
 mod packets;
 pub(crate) mod session;
 mod site;

@@ -2,8 +2,9 @@
 
 use crate::connection::{Refusing, Reject};
 use crate::proto::http::origin::{OriginRequest, Origins};
-use crate::proto::http::response::push_field;
 use crate::router::SocketIo;
+pub(super) use crate::server::cors::put;
+use crate::server::cors::{is_field_names, is_origin};
 use crate::server::request::Request;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -57,29 +58,11 @@ impl<'a> Site<'a> {
     }
 }
 
-/// Adds a header. Values of the request were checked when it was parsed.
-pub(super) fn put(lines: &mut Vec<u8>, name: &str, value: &str) {
-    if let Err(error) = push_field(lines, name, value) {
-        log::debug!("header {name:?} is left out: {error}");
-    }
-}
-
 /// Scheme, host and port of a URL.
 fn origin_of(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     Some(format!("{scheme}://{authority}"))
-}
-
-/// One word, of visible characters: more than that no browser sends.
-fn is_origin(value: &str) -> bool {
-    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// Names of headers and what may stand between them (RFC 9110, 5.6).
-fn is_field_names(value: &str) -> bool {
-    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(&byte);
-    !value.is_empty() && value.bytes().all(is_good)
 }
 
 /// Whole seconds, rounded up: what is announced must not be shorter than what is kept to.

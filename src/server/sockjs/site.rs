@@ -3,10 +3,11 @@
 
 use crate::proto::http::date;
 use crate::proto::http::origin::{OriginRequest, Origins};
-use crate::proto::http::response::push_field;
 use crate::proto::sockjs::Profile;
 use crate::proto::sockjs::path::{self, Endpoint};
 use crate::router::SockJs;
+pub(super) use crate::server::cors::put;
+use crate::server::cors::{is_field_names, is_origin};
 use crate::server::request::Request;
 use crate::time::UnixSeconds;
 
@@ -148,25 +149,6 @@ pub(in crate::server) fn cache(now: UnixSeconds) -> Vec<u8> {
     lines.extend_from_slice(&date::format(UnixSeconds(now.0 + 31_536_000)));
     lines.extend_from_slice(b"\r\n");
     lines
-}
-
-/// Adds a header. Values that come from the request were checked when it was parsed; one that is not
-/// allowed in an answer all the same is left out.
-pub(in crate::server) fn put(lines: &mut Vec<u8>, name: &str, value: &str) {
-    if let Err(error) = push_field(lines, name, value) {
-        log::debug!("header {name:?} is left out: {error}");
-    }
-}
-
-/// One word, of visible characters: more than that no browser sends.
-fn is_origin(value: &str) -> bool {
-    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// Names of headers and what may stand between them (RFC 9110, 5.6).
-fn is_field_names(value: &str) -> bool {
-    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(&byte);
-    !value.is_empty() && value.bytes().all(is_good)
 }
 
 /// One or more cookie octets (RFC 6265, 4.1.1).

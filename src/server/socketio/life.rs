@@ -1,0 +1,298 @@
+//! How connections of Socket.IO begin and end: what is answered, what the client is told, and what is
+//! left of the session.
+
+use super::session::{RECONNECT, UNAUTHORIZED};
+use super::site;
+use crate::Reject;
+use crate::conn::ConnKey;
+use crate::conn::http1::{OutBody, Outgoing};
+use crate::connection::{Cause, CloseReason, ConnectionId};
+use crate::proto::sio09::{handshake, packet};
+use crate::server::engine::{Engine, Link, Next};
+use crate::server::sessions::{Family, Place, SessionKey};
+use std::rc::Rc;
+
+impl<S: 'static> Engine<S> {
+    /// The application has taken a connection: the root of a session, or an endpoint.
+    pub(in crate::server) fn accept_socketio(
+        &mut self,
+        key: SessionKey,
+        id: ConnectionId,
+        packets: Vec<Box<[u8]>>,
+        headers: &[u8],
+    ) {
+        let endpoint = self.endpoint_of(id);
+        let Some(it) = self.sessions.socketio(key) else {
+            return;
+        };
+        let rules = Rc::clone(&it.rules);
+        if endpoint.is_none() {
+            it.session.accept(self.conns.now, &rules.limits);
+            if let Some((mut place, script)) = it.handshake.take().map(|it| *it) {
+                let mut body = Vec::new();
+                let settings = &rules.settings;
+                let beat = settings.heartbeat_interval;
+                let announced = |time| site::seconds(time + settings.client_timeout);
+                let beat = (!beat.is_zero()).then(|| announced(beat));
+                let close = announced(settings.xhr_polling_timeout);
+                let entry = self.sessions.arena.get(key);
+                let sid = entry.map_or("", |entry| &*entry.name.1);
+                handshake::push_body(&mut body, sid, beat, close, &rules.transports);
+                place.headers.extend_from_slice(headers);
+                self.answer_handshake(&place, script, &body);
+            }
+        }
+        let endpoint = endpoint.as_deref().unwrap_or_default();
+        self.push_packet(key, |out| packet::push_connect(out, endpoint));
+        self.conns.stats.messages_out += packets.len() as u64;
+        for packet in packets {
+            self.push_packet(key, |out| out.extend_from_slice(&packet));
+        }
+        self.after_flush(key);
+    }
+
+    fn answer_handshake(&mut self, place: &Place, script: Option<u32>, body: &[u8]) {
+        let mut out = Vec::new();
+        let content_type = match script {
+            None => {
+                out.extend_from_slice(body);
+                "text/plain; charset=UTF-8"
+            }
+            Some(index) => {
+                let text = std::str::from_utf8(body).unwrap_or_default();
+                handshake::push_jsonp(&mut out, index, text);
+                "application/javascript; charset=UTF-8"
+            }
+        };
+        let response = Outgoing {
+            status: 200,
+            content_type: Some(content_type),
+            headers: &place.headers,
+            body: OutBody::Bytes(&out),
+            close: false,
+        };
+        if self.conns.answer(place.conn, place.serial, response) {
+            self.next.push_back(Next::Answered(place.conn));
+        }
+    }
+
+    /// The application has refused a connection: the root, with its session, or an endpoint.
+    pub(in crate::server) fn refuse_socketio(
+        &mut self,
+        key: SessionKey,
+        id: ConnectionId,
+        reject: &Reject,
+        headers: &[u8],
+    ) {
+        if let Some(endpoint) = self.endpoint_of(id) {
+            self.leave_endpoint(key, id);
+            self.push_packet(key, |out| packet::push_error(out, &endpoint, UNAUTHORIZED));
+            return self.resume_session(key);
+        }
+        let handshake = self
+            .sessions
+            .socketio(key)
+            .and_then(|it| it.handshake.take());
+        if let Some(entry) = self.sessions.arena.get_mut(key) {
+            entry.connection = None;
+        }
+        self.forget_session(key, Cause::Server);
+        if let Some((mut place, script)) = handshake.map(|it| *it) {
+            place.headers.extend_from_slice(headers);
+            reject.push_headers(&mut place.headers);
+            let (status, text) = site::refusal(reject);
+            self.refuse_script(&place, script, status, &text);
+        }
+    }
+
+    /// Refuses a handshake; a script can only be told with 200.
+    pub(in crate::server) fn refuse_script(
+        &mut self,
+        place: &Place,
+        script: Option<u32>,
+        status: u16,
+        text: &str,
+    ) {
+        let mut out = Vec::new();
+        let (status, content_type) = match script {
+            None => {
+                out.extend_from_slice(text.as_bytes());
+                (status, "text/plain; charset=UTF-8")
+            }
+            Some(index) => {
+                handshake::push_jsonp_error(&mut out, index, text);
+                (200, "application/javascript; charset=UTF-8")
+            }
+        };
+        let response = Outgoing {
+            status,
+            content_type: Some(content_type),
+            headers: &place.headers,
+            body: OutBody::Bytes(&out),
+            close: false,
+        };
+        if self.conns.answer(place.conn, place.serial, response) {
+            self.next.push_back(Next::Answered(place.conn));
+        }
+    }
+
+    /// The name of a connection below the root; `None` at the root, and of other families.
+    pub(in crate::server) fn endpoint_of(&self, id: ConnectionId) -> Option<String> {
+        let entry = self.connections.get(id.0)?;
+        match entry.link {
+            Link::SocketIo(_) => entry.rare.as_ref()?.channel.as_deref().map(str::to_owned),
+            _ => None,
+        }
+    }
+
+    fn leave_endpoint(&mut self, key: SessionKey, id: ConnectionId) {
+        if let Some(it) = self.sessions.socketio(key) {
+            it.endpoints.retain(|(_, of)| *of != id);
+        }
+    }
+
+    /// Tells the client that a connection is closed. At the root the session ends, with all others.
+    pub(in crate::server) fn close_socketio(
+        &mut self,
+        key: SessionKey,
+        id: ConnectionId,
+        why: &CloseReason,
+    ) {
+        if let Some(endpoint) = self.endpoint_of(id) {
+            self.leave_endpoint(key, id);
+            self.push_packet(key, |out| packet::push_disconnect(out, &endpoint));
+            return self.resume_session(key);
+        }
+        let Some(entry) = self.sessions.arena.get_mut(key) else {
+            return;
+        };
+        entry.connection = None;
+        let Family::SocketIo(it) = &mut entry.family else {
+            return;
+        };
+        let before = it.session.waiting();
+        let endpoints = std::mem::take(&mut it.endpoints);
+        it.session.close(|out| match why.cause {
+            // After a disconnect packet clients do not come back; these are to, elsewhere.
+            Cause::Shutdown => packet::push_error(out, "", RECONNECT),
+            _ => packet::push_disconnect(out, ""),
+        });
+        self.conns.queued += it.session.waiting() - before;
+        self.unpark(key);
+        self.sessions.mark_dirty(key);
+        for (_, id) in endpoints {
+            self.end(id, why.clone());
+        }
+    }
+
+    /// The client has left an endpoint, or the session as a whole: it is told so.
+    pub(in crate::server) fn client_disconnects(&mut self, key: SessionKey, endpoint: &str) {
+        let Some(entry) = self.sessions.arena.get(key) else {
+            return;
+        };
+        let Family::SocketIo(it) = &entry.family else {
+            return;
+        };
+        let id = match endpoint {
+            "" => entry.connection,
+            name => it.endpoint(name),
+        };
+        let Some(id) = id else { return };
+        let why = CloseReason {
+            cause: Cause::Client,
+            code: 1000,
+            reason: String::new(),
+            clean: true,
+        };
+        self.close_socketio(key, id, &why);
+        self.end(id, why);
+        let entry = self.sessions.arena.get(key);
+        if endpoint.is_empty() && entry.is_some_and(|entry| entry.conn().is_none()) {
+            // Whoever says so does not come to hear the answer.
+            return self.forget_session(key, Cause::Client);
+        }
+        // Its close frame may be right behind.
+        self.flush_session(key);
+    }
+
+    /// Another packet could not be used. The session is closed at too many.
+    pub(in crate::server) fn count_broken(&mut self, key: SessionKey) {
+        self.conns.stats.protocol_errors += 1;
+        let Some(entry) = self.sessions.arena.get_mut(key) else {
+            return;
+        };
+        let root = entry.connection;
+        let Family::SocketIo(it) = &mut entry.family else {
+            return;
+        };
+        it.broken = it.broken.saturating_add(1);
+        if it.broken > it.rules.settings.broken_packets_max {
+            if let Some(id) = root {
+                self.close(id, Cause::Protocol, 1008, "too many broken packets");
+            }
+        }
+    }
+
+    /// What the client calls its session.
+    pub(crate) fn session_id(&self, id: ConnectionId) -> Option<String> {
+        match self.connections.get(id.0)?.link {
+            Link::SocketIo(key) | Link::Session(key) => {
+                Some(self.sessions.arena.get(key)?.name.1.to_string())
+            }
+            Link::Channel(parent) => self.session_id(parent),
+            Link::WebSocket(_) | Link::SockJs(_) => None,
+        }
+    }
+
+    /// A WebSocket that has not shown in time that packets pass is given up.
+    pub(in crate::server) fn give_up(&mut self, key: SessionKey, conn: ConnKey) {
+        let entry = self.sessions.arena.get(key);
+        if entry.is_none_or(|entry| entry.conn() != Some(conn)) {
+            self.conns.close_websocket(conn, 1000, "");
+        }
+    }
+
+    /// Whether it is attached by another receiver than this, or by none.
+    pub(in crate::server) fn is_receiver(&self, key: SessionKey, conn: ConnKey) -> bool {
+        let entry = self.sessions.arena.get(key);
+        entry.is_some_and(|entry| entry.conn() == Some(conn))
+    }
+
+    /// Closes the session that a WebSocket with these bits carries: it broke a limit of WebSockets.
+    pub(in crate::server) fn close_session_of(&mut self, bits: u64, why: &str) {
+        let entry = SessionKey::from_bits(bits).and_then(|key| self.sessions.arena.get(key));
+        if let Some(id) = entry.and_then(|entry| entry.connection) {
+            self.close(id, Cause::Protocol, 1008, why);
+        }
+    }
+
+    /// The inbox of one of its connections is gone: what was put off because of it goes on.
+    fn resume_session(&mut self, key: SessionKey) {
+        if let Some(conn) = self.hold_conn(key, false) {
+            if let Some(conn) = self.conns.arena.get_mut(conn) {
+                conn.held = false;
+            }
+            self.next.push_back(Next::Answered(conn));
+        }
+        let entry = self.sessions.arena.get(key);
+        let max = self.settings.inbox_max;
+        if entry.is_some_and(|entry| entry.connections().all(|id| self.inbox_len(id) < max)) {
+            self.unpark(key);
+        }
+    }
+
+    /// Stops reading the WebSocket of a session, or says which one may be read again: the inbox of one of
+    /// its connections is full, or is not any more.
+    pub(in crate::server) fn hold_conn(&mut self, key: SessionKey, held: bool) -> Option<ConnKey> {
+        let max = self.settings.inbox_max;
+        let entry = self.sessions.arena.get(key)?;
+        let full = entry.connections().any(|id| self.inbox_len(id) >= max);
+        let conn = entry.conn()?;
+        if !held {
+            return Some(conn).filter(|_| !full);
+        }
+        let conn = self.conns.arena.get_mut(conn)?;
+        conn.held = !conn.is_http();
+        None
+    }
+}
