@@ -1,5 +1,5 @@
-//! A single-threaded realtime server on a hand-written `mio` reactor: HTTP/1.1, WebSocket and SockJS
-//! on one port, and one application class behind them.
+//! A single-threaded realtime server on a hand-written `mio` reactor: HTTP/1.1, WebSocket, SockJS and
+//! Socket.IO 0.7 to 0.9 on one port, and one application class behind them.
 //!
 //! ```no_run
 //! use dustdevil::{Connection, Cx, Message, Router, SocketServer, WebSocket};
@@ -29,14 +29,18 @@
 //!   [`on_close`](Connection::on_close). Its callbacks get a [`Cx`]: the state that all connections
 //!   share, and [`Io`], through which it sends, joins rooms and sets timers.
 //! - [`Router`] makes connections of one class. [`SocketServer`] mounts it at a path, beside plain
-//!   HTTP ([`Route`], [`Routes`], [`Files`]), binds and runs. [`WebSocket`] and [`SockJs`] are the two
-//!   kinds of mount; a class may have both. [`Multiplex`] puts several classes on one connection.
+//!   HTTP ([`Route`], [`Routes`], [`Files`]), binds and runs. [`WebSocket`], [`SockJs`] and
+//!   [`SocketIo`] are the kinds of mount; a class may have all of them. [`Multiplex`] puts several classes
+//!   on one connection, as the endpoints of Socket.IO do ([`Router::endpoint`]).
+//! - [`Events`] is a class's table of named events, [`Named`] and [`FromArgs`] are what their arguments are
+//!   read as, [`IntoReply`] and [`Ack`] how they are acknowledged.
 //! - [`Request`] is what handlers and `on_open` read; [`Response`], [`Reply`], [`Later`] and
 //!   [`Streaming`] are how they answer: at once, later, piece by piece.
 //! - [`Remote`] reaches the server from other threads. [`Ordered`] and
 //!   [`decide_later`](Io::decide_later) hold a client's messages or its handshake back until work
 //!   elsewhere is done.
-//! - [`Settings`], [`WebSocketLimits`] and [`SockJsSettings`] name every limit, with its default and its range;
+//! - [`Settings`], [`WebSocketLimits`], [`SockJsSettings`] and [`SocketIoSettings`] name every limit, with its
+//!   default and its range;
 //!   [`OriginPolicy`] and [`Cors`] say which web pages may connect and read.
 //! - [`IoLoop`] is the event loop below all this; it can be used alone. [`proto`] holds the wire
 //!   formats, as machines without sockets and clocks.
@@ -45,7 +49,8 @@
 //!
 //! [`manual`] has a page on the [architecture](manual::architecture), one on
 //! [HTTP](manual::http), one on [WebSocket](manual::websocket), one on [SockJS](manual::sockjs), with
-//! all names of sockjs-tornado, and the [changelog](manual::changelog).
+//! all names of sockjs-tornado, one on [Socket.IO 0.7 to 0.9](manual::socketio09), one with
+//! [all names of TornadIO2](manual::migrating_tornadio2), and the [changelog](manual::changelog).
 //!
 //! # Features
 //!

@@ -6,7 +6,7 @@
 
 use dustdevil::{
     ConfigError, Connection, Cx, Events, Message, Remote, Router, Settings, SockJs, SockJsSettings,
-    SocketIo, SocketIoSettings, SocketServer, WebSocket, WebSocketLimits,
+    SocketIo, SocketIoSettings, SocketServer, Transport, WebSocket, WebSocketLimits,
 };
 use std::fmt::Debug;
 use std::io::{Read, Write};
@@ -133,6 +133,15 @@ fn every_part_of_socketio_is_in_the_manual() {
         let rows = SOCKETIO09.lines().filter(|line| line.starts_with(&row));
         let field = usize::from(name == "websocket");
         assert_eq!(rows.count(), 1 + field, "{name}");
+    }
+    // A transport that is added has to be on the page of its family.
+    for transport in Transport::ALL
+        .into_iter()
+        .filter(|it| *it != Transport::None)
+    {
+        let row = format!("| `{}` | ", transport.name());
+        let pages = [SOCKJS, SOCKETIO09];
+        assert!(pages.iter().any(|page| page.contains(&row)), "{row}");
     }
 }
 
