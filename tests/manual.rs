@@ -9,8 +9,10 @@ use dustdevil::{
     SocketIo, SocketIoSettings, SocketServer, Transport, WebSocket, WebSocketLimits,
 };
 use std::fmt::Debug;
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -186,6 +188,19 @@ fn value(text: &str) -> String {
         "s" => format!("{:?}", Duration::from_secs(number)),
         "h" => format!("{:?}", Duration::from_secs(number * 3600)),
         _ => panic!("no unit of the manual: {text}"),
+    }
+}
+
+/// Each program has a row in the README.
+#[test]
+fn every_example_is_in_the_readme() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    for entry in fs::read_dir(root.join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap();
+        let row = format!("\n| `{name}` | ");
+        assert!(name == "common" || readme.contains(&row), "{name}");
     }
 }
 
