@@ -23,7 +23,7 @@ pub struct Stats {
     /// The most accepted TCP connections that were open at a time.
     #[doc(alias = "max_connections")]
     pub conns_peak: u64,
-    /// Application connections that are open now, by transport.
+    /// Application connections that are open now, by transport; of those of one session, one.
     pub transports: TransportCounts,
     /// Bytes that wait to be written now.
     pub bytes_queued: u64,
@@ -127,7 +127,7 @@ impl Stats {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TransportCounts {
-    /// Without one yet, or between two: sessions of Socket.IO.
+    /// Without one yet: sessions of Socket.IO.
     pub none: u64,
     /// WebSockets, plain or with a protocol inside.
     pub websocket: u64,

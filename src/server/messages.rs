@@ -74,7 +74,10 @@ impl<S: 'static> Core<S> {
                 let engine = self.engine();
                 match id {
                     Some(id) => engine.close(id, Cause::Protocol, 1008, "too many messages"),
-                    None => engine.close_session_of(session, "too many messages"),
+                    None => {
+                        let why = (1008, "too many messages");
+                        engine.close_session_of(session, Cause::Protocol, why);
+                    }
                 }
                 self.follow_up(io);
                 continue;

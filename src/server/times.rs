@@ -101,9 +101,13 @@ impl<S: 'static> Core<S> {
                     (Some(id), Some(Aged::Old)) => {
                         engine.close(id, Cause::Timeout, 1012, "too old");
                     }
-                    (None, Some(_)) if ws.session != 0 => {
+                    (None, Some(aged)) if ws.session != 0 => {
                         let session = ws.session;
-                        engine.close_session_of(session, "too old, or idle");
+                        let why = match aged {
+                            Aged::Idle => (1000, "idle"),
+                            Aged::Old => (1012, "too old"),
+                        };
+                        engine.close_session_of(session, Cause::Timeout, why);
                     }
                     _ => {
                         // A turn this late says nothing about the peer: it gets one more interval.

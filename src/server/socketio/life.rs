@@ -258,11 +258,16 @@ impl<S: 'static> Engine<S> {
         entry.is_some_and(|entry| entry.conn() == Some(conn))
     }
 
-    /// Closes the session that a WebSocket with these bits carries: it broke a limit of WebSockets.
-    pub(in crate::server) fn close_session_of(&mut self, bits: u64, why: &str) {
+    /// Closes the session that a WebSocket with these bits carries: a limit of WebSockets was reached.
+    pub(in crate::server) fn close_session_of(
+        &mut self,
+        bits: u64,
+        cause: Cause,
+        (code, reason): (u16, &str),
+    ) {
         let entry = SessionKey::from_bits(bits).and_then(|key| self.sessions.arena.get(key));
         if let Some(id) = entry.and_then(|entry| entry.connection) {
-            self.close(id, Cause::Protocol, 1008, why);
+            self.close(id, cause, code, reason);
         }
     }
 

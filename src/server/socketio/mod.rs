@@ -359,6 +359,9 @@ impl<S: 'static> Core<S> {
         let engine = self.engine();
         engine.conns.stats.websockets_opened += 1;
         engine.conns.set_session(conn, key.to_bits());
+        if let Some(it) = engine.sessions.socketio(key) {
+            it.trial = Some(At { place, way });
+        }
         let run = TimerRun::App(Box::new(move |app| {
             app.shared().engine.borrow_mut().give_up(key, conn);
         }));

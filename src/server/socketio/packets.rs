@@ -1,6 +1,6 @@
 //! Packets that come: from their text to the callbacks of the connection they are for.
 
-use super::session::{At, UNAUTHORIZED, Way};
+use super::session::UNAUTHORIZED;
 use crate::Reject;
 use crate::conn::ConnKey;
 use crate::connection::{Cause, ConnectionId, Event, Message};
@@ -16,7 +16,7 @@ use crate::server::engine::{Link, Opening, Rare};
 use crate::server::messages::Out;
 use crate::server::object::{At as CallAt, Handled};
 use crate::server::request::Request;
-use crate::server::sessions::{Place, SessionKey};
+use crate::server::sessions::SessionKey;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -56,15 +56,12 @@ impl<S: 'static> Core<S> {
             return false;
         };
         if !self.engine().is_receiver(key, conn) {
-            // It was on trial, and has passed.
-            let place = Place {
-                conn,
-                serial: 0,
-                headers: Vec::new(),
-                thanks: "",
+            let it = self.engine().sessions.socketio(key);
+            let Some(passed) = it.and_then(|it| it.trial.take_if(|at| at.place.conn == conn))
+            else {
+                return false;
             };
-            let way = Way::WebSocket;
-            self.engine().attach_socketio(key, At { place, way });
+            self.engine().attach_socketio(key, passed);
         }
         // The WebSocket's machine has checked the text.
         let text = std::str::from_utf8(bytes).unwrap_or_default();

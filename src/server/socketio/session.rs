@@ -21,6 +21,8 @@ pub(crate) struct SocketIo {
     pub(crate) endpoints: Vec<(Box<str>, ConnectionId)>,
     /// Packets that were dropped.
     pub(crate) broken: u32,
+    /// A WebSocket that has to show that packets pass before it is attached.
+    pub(crate) trial: Option<At>,
     /// The request that is answered when the application has decided.
     pub(crate) handshake: Option<Box<(Place, Option<u32>)>>,
 }
@@ -87,6 +89,7 @@ impl SocketIo {
             rules,
             endpoints: Vec::new(),
             broken: 0,
+            trial: None,
             handshake: None,
         }
     }

@@ -78,7 +78,7 @@ pub(super) fn refusal(reject: &Reject) -> (u16, Cow<'_, str>) {
     };
     match (text.is_empty(), status) {
         (false, _) => (status, text),
-        (true, 500) => (status, "handshake error".into()),
+        (true, 500..) => (status, "handshake error".into()),
         (true, _) => (status, "handshake unauthorized".into()),
     }
 }
