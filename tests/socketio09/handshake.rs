@@ -502,17 +502,31 @@ fn the_origin_of_a_script() {
     let list = Origins::List(vec![OriginPattern::parse("http://friend.test").unwrap()]);
     #[rustfmt::skip]
     let cases: &[(Origins, &str, bool)] = &[
-        (Origins::Any,        "",                                       true),
-        (Origins::Any,        "Referer: http://other.test/page\r\n",    true),
-        (Origins::Same,   "",                                       false),
-        (Origins::Same,   "Referer: http://h/page\r\n",             true),
-        (Origins::Same,   "Referer: http://other.test/h/\r\n",      false),
-        (Origins::Same,   "Origin: http://h\r\n",                   true),
-        (Origins::Same,   "Origin: http://other.test\r\nReferer: http://h/\r\n", false),
-        (Origins::Same,   "Referer: nonsense\r\n",                  false),
-        (list.clone(),             "",                                       false),
-        (list.clone(),             "Referer: http://friend.test/a?b\r\n",    true),
-        (list,                     "Referer: http://friend.test.evil/\r\n",  false),
+        (Origins::Any,  "",                                               true),
+        (Origins::Any,  "Referer: http://other.test/page\r\n",            true),
+        (Origins::Same, "",                                               false),
+        (Origins::Same, "Referer: http://h/page\r\n",                     true),
+        (Origins::Same, "Referer: http://other.test/h/\r\n",              false),
+        (Origins::Same, "Referer: http://h@other.test/\r\n",              false),
+        (Origins::Same, "Referer: http://h:80@other.test/\r\n",           false),
+        (Origins::Same, "Referer: http://h\\@other.test/\r\n",            false),
+        (Origins::Same, "Referer: http://other.test#h/\r\n",              false),
+        (Origins::Same, "Referer: http://h:8080/\r\n",                    false),
+        (Origins::Same, "Referer: //h/\r\n",                              false),
+        (Origins::Same, "Referer: nonsense\r\n",                          false),
+        (Origins::Same, "Origin: http://h\r\n",                           true),
+        (Origins::Same, "Origin: null\r\nReferer: http://h/\r\n",         false),
+        (Origins::Same, "Origin: http://other.test\r\nReferer: http://h/\r\n", false),
+        // What browsers say of their own accord, also of a page that hides its address.
+        (Origins::Same, "Sec-Fetch-Site: same-origin\r\n",                true),
+        (Origins::Same, "Sec-Fetch-Site: cross-site\r\n",                 false),
+        (Origins::Same, "Sec-Fetch-Site: same-site\r\n",                  false),
+        (Origins::Same, "Sec-Fetch-Site: cross-site\r\nReferer: http://h/\r\n", false),
+        (list.clone(),  "",                                               false),
+        (list.clone(),  "Referer: http://friend.test/a?b\r\n",            true),
+        (list.clone(),  "Sec-Fetch-Site: cross-site\r\nReferer: http://friend.test/\r\n", true),
+        (list.clone(),  "Sec-Fetch-Site: cross-site\r\n",                 false),
+        (list,          "Referer: http://friend.test.evil/\r\n",          false),
     ];
     for (origins, lines, accepted) in cases {
         let of = SocketIo {

@@ -273,3 +273,43 @@ fn over_http_1_0() {
     assert_eq!(client.rest(&mut rig), b"");
     rig.over(&script, client);
 }
+
+/// Counted are messages and events that come, not what the protocol says beside.
+#[test]
+fn what_is_counted() {
+    let (mut rig, script) = sio(Script {
+        message: Box::new(|_, cx, message| {
+            if message.text() == Some("answer") {
+                cx.send("a");
+                cx.emit("b", ());
+            }
+        }),
+        ..Script::default()
+    });
+    let sid = rig.session();
+    rig.push(
+        &sid,
+        &[
+            "2::",
+            "8::",
+            "3:1::x",
+            "4:::1",
+            "5:1+::{\"name\":\"x\"}",
+            "6:::1",
+        ],
+    );
+    let mut client = rig.attach(&sid);
+    client.send("3:2::x");
+    rig.settle();
+    assert_eq!(rig.stats().messages_in, 4);
+    let before = rig.stats().messages_out;
+    client.send("3:::answer");
+    rig.settle();
+    client.reset();
+    rig.settle();
+    rig.push(&sid, &["3:::answer"]);
+    let stats = rig.stats();
+    // Each sends two, in both ways.
+    assert_eq!((stats.messages_in, stats.messages_out - before), (6, 4));
+    rig.over(&script, ());
+}

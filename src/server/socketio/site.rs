@@ -32,8 +32,9 @@ impl<'a> Site<'a> {
         if from.origin.is_none() && !from.several {
             from.origin = referer.as_deref();
         }
-        let told = from.origin.is_some() || from.sec_fetch_site.is_some();
-        (told || !script) && policy.allows(&from)
+        // A page can hide its address; then it is ours only if the browser says so.
+        let is_ours = matches!(from.sec_fetch_site, Some("same-origin" | "none"));
+        (is_ours || from.origin.is_some() || !script) && policy.allows(&from)
     }
 
     /// What lets a page of another origin read an answer.
