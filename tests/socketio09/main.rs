@@ -15,6 +15,7 @@ mod legacy;
 mod life;
 mod limits;
 mod polling;
+mod random;
 mod refused;
 mod requests;
 mod sockets;
