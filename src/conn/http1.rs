@@ -189,13 +189,21 @@ impl Conns {
 
     /// Writes a piece of a streamed body; one piece is one chunk.
     pub(crate) fn stream(&mut self, key: ConnKey, serial: u32, bytes: &[u8]) -> Queued {
+        let over = self
+            .streaming(key, serial)
+            .is_some_and(|(conn, _)| conn.out.len() >= self.settings.write_max_bytes);
+        match over {
+            true => Queued::OverMax,
+            false => self.stream_waiting(key, serial, bytes),
+        }
+    }
+
+    /// The same for what has waited elsewhere, where the limits were minded, and for what comes last.
+    pub(crate) fn stream_waiting(&mut self, key: ConnKey, serial: u32, bytes: &[u8]) -> Queued {
         let Some((conn, terms)) = self.streaming(key, serial) else {
             return Queued::Gone;
         };
         let waiting = conn.out.len();
-        if waiting >= self.settings.write_max_bytes {
-            return Queued::OverMax;
-        }
         let conn = self.arena.get_mut(key).expect("it was found");
         let tail = conn.out.tail(&mut self.pool);
         let before = tail.len();

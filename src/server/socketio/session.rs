@@ -266,7 +266,7 @@ impl<S: 'static> Engine<S> {
         {
             let at = &receiver.at.place;
             if way == Way::HtmlFile {
-                self.conns.stream(at.conn, at.serial, &out);
+                self.conns.stream_waiting(at.conn, at.serial, &out);
             }
         }
         self.sessions.out = out;
@@ -285,7 +285,7 @@ impl<S: 'static> Engine<S> {
                 false
             }
             Way::HtmlFile => {
-                self.conns.stream(place.conn, place.serial, bytes);
+                self.conns.stream_waiting(place.conn, place.serial, bytes);
                 self.conns.end_stream(place.conn, place.serial)
             }
             Way::XhrPolling | Way::JsonpPolling(_) => {
