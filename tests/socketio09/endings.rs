@@ -325,6 +325,45 @@ fn requests_while_draining() {
     assert_eq!(script.closed().len(), 3);
 }
 
+/// A handshake that is not answered yet is refused, and the client asks another server.
+#[test]
+fn undecided_while_draining() {
+    let script = Script {
+        open: Box::new(|_, cx, _| {
+            let deciding = cx.decide_later();
+            cx.app().after(secs(1), move |_| deciding.accept(|_, _| {}));
+            Ok(())
+        }),
+        ..Script::default()
+    };
+    let (mut rig, script) = sio(script);
+    let mut client = rig.start("GET", SHAKE, "", b"");
+    rig.server.drain(secs(5)).unwrap();
+    rig.pass(secs(2));
+    let answer = client.answer(&mut rig);
+    assert_eq!(
+        (answer.status, answer.field("Retry-After")),
+        (503, Some("1"))
+    );
+    assert!(script.closed().is_empty());
+    rig.over(&script, client);
+}
+
+/// Endpoints hear of it as well, and once.
+#[test]
+fn endpoints_are_drained() {
+    let (mut rig, root, chat) = with_chat(echo(), echo(), calm());
+    let (_, mut client) = rig.socket();
+    client.send("1::/chat");
+    assert_eq!(client.text(&mut rig), "1::/chat");
+    rig.server.drain(secs(5)).unwrap();
+    rig.pass(secs(2));
+    assert_eq!(client.text(&mut rig), UNKNOWN);
+    assert_eq!(causes(&root), [(0, Cause::Shutdown)]);
+    assert_eq!(causes(&chat), [(0, Cause::Shutdown)]);
+    rig.over(&root, client);
+}
+
 // ---- once ---------------------------------------------------------------------------------------
 
 /// Whatever else comes at the same time.

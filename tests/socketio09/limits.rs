@@ -210,6 +210,54 @@ fn a_receiver_that_takes_nothing() {
     }
 }
 
+/// The last packet follows what a receiver was too slow for, as soon as that is taken.
+#[test]
+fn closed_while_the_receiver_is_stuck() {
+    for transport in [Transport::WebSocket, Transport::HtmlFile] {
+        for by_client in [true, false] {
+            let (mut rig, script) = sio(Script::default());
+            let sid = rig.session();
+            let mut client = match transport {
+                Transport::WebSocket => rig.attach(&sid),
+                _ => rig.page(&sid),
+            };
+            let id = script.id(0);
+            let long = "x".repeat(8 * MIB);
+            rig.server.with_app(|app| app.to(id).send(long)).unwrap();
+            rig.settle();
+            assert!(rig.stats().bytes_queued > MIB as u64);
+            match by_client {
+                true => rig.push(&sid, &["0::"]),
+                false => {
+                    rig.server.with_app(|app| app.to(id).close()).unwrap();
+                }
+            }
+            rig.settle();
+            let cause = if by_client {
+                Cause::Client
+            } else {
+                Cause::Server
+            };
+            assert_eq!(causes(&script), [(0, cause)]);
+            if transport == Transport::WebSocket {
+                // In fragments: their heads are skipped.
+                let mut last = client.frame(&mut rig);
+                while last.head != 0x81 {
+                    last = client.frame(&mut rig);
+                }
+                assert_eq!(last.text(), "0::");
+                client.closes(&mut rig);
+            } else {
+                assert_eq!(client.script(&mut rig).len(), 8 * MIB + 4);
+                assert_eq!(client.script(&mut rig), "0::");
+                client.ends(&mut rig);
+            }
+            assert_eq!(rig.stats().bytes_queued, 0);
+            rig.over(&script, client);
+        }
+    }
+}
+
 /// Messages that may be lost are, for who has not taken the earlier ones.
 #[test]
 fn volatile_messages() {

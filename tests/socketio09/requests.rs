@@ -1,7 +1,8 @@
 //! Requests that name a session: which are served, which are refused, and with what.
 
 use crate::support::*;
-use dustdevil::{Cause, SocketIo, SocketIoSettings, Transport};
+use dustdevil::reactor::Clock;
+use dustdevil::{Cause, Routes, SocketIo, SocketIoSettings, SocketServer, Transport};
 
 #[test]
 fn unknown_sessions() {
@@ -236,6 +237,63 @@ fn verify_remote_ip() {
         }
         rig.over(&script, there);
         assert_eq!(script.closed(), [0]);
+    }
+}
+
+/// Behind a proxy that is trusted, addresses are those that it tells.
+#[test]
+fn addresses_behind_a_proxy() {
+    let script = std::rc::Rc::new(Script::default());
+    let of = SocketIoSettings {
+        verify_remote_ip: true,
+        sessions_per_ip_max: 2,
+        ..calm()
+    };
+    let routes = Routes::new().socketio("/socket.io", &router(&script), mount(of));
+    let mut rig = Rig::behind_proxies(routes);
+    let from = |ip: &str| format!("X-Forwarded-For: {ip}\r\n");
+    let mut sids = Vec::new();
+    for (ip, status) in [
+        ("10.0.0.1", 200),
+        ("10.0.0.1", 200),
+        ("10.0.0.1", 503),
+        ("10.0.0.2", 200),
+    ] {
+        let answer = rig.ask("GET", SHAKE, &from(ip), b"");
+        assert_eq!(answer.status, status, "{ip}");
+        sids.push(answer.text());
+    }
+    let sid = sid_of(&sids[0]);
+    let path = polls(&sid);
+    assert_eq!(rig.ask("GET", &path, &from("10.0.0.2"), b"").status, 401);
+    assert_eq!(
+        rig.ask("POST", &path, &from("10.0.0.2"), b"3:::x").status,
+        401
+    );
+    assert_eq!(rig.ask("GET", &path, &from("10.0.0.1"), b"").text(), "1::");
+    assert_eq!(
+        rig.ask("POST", &path, &from("10.0.0.1"), b"3:::x").status,
+        200
+    );
+    rig.over(&script, ());
+}
+
+impl Rig<World> {
+    fn behind_proxies(routes: Routes<World>) -> Self {
+        let (clock, hand) = Clock::manual();
+        let server = SocketServer::with_clock(World::new(), clock)
+            .unwrap()
+            .trust_proxies(["127.0.0.1"])
+            .unwrap()
+            .routes(routes)
+            .bind("127.0.0.1:0")
+            .unwrap();
+        let addr = server.local_addrs()[0].tcp().unwrap();
+        Self {
+            server,
+            clock: hand,
+            addr,
+        }
     }
 }
 
