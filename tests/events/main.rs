@@ -12,6 +12,7 @@ mod acks;
 #[path = "../sockjs/answers.rs"]
 mod answers;
 mod asks;
+mod chance;
 mod endpoints;
 mod ordered;
 mod semantics;
