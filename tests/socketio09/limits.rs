@@ -729,3 +729,42 @@ fn pings_beside_heartbeats() {
     assert_eq!(rig.poll(&sid), "3:::x");
     rig.over(&script, ());
 }
+
+/// A WebSocket that is too old, or idle, ends with its session; nobody has broken a rule.
+#[test]
+fn ages_of_websockets() {
+    for (idle, old) in [(secs(10), secs(0)), (secs(0), secs(10))] {
+        let of = with_websocket(WebSocketLimits {
+            idle_timeout: idle,
+            lifetime_max: old,
+            ping_interval: Duration::ZERO,
+            ..WebSocketLimits::default()
+        });
+        let (mut rig, script) = sio_with(Script::default(), Settings::default(), of);
+        let (_, mut client) = rig.socket();
+        rig.pass(ms(8500));
+        client.silent(&mut rig);
+        rig.pass(ms(3000));
+        client.told(&mut rig, "0::");
+        assert_eq!(causes(&script), [(0, Cause::Timeout)]);
+        rig.over(&script, client);
+    }
+}
+
+/// What JSON may be nested is no deeper in an acknowledgement than elsewhere.
+#[test]
+fn deep_acknowledgements() {
+    let (mut rig, script) = sio(asking());
+    let (_, mut client) = rig.socket();
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    for (n, depth) in [(1, 127), (2, 129)] {
+        client.send("3:::x");
+        client.text(&mut rig);
+        client.send(&format!("6:::{n}+{}", nested(depth)));
+        rig.settle();
+        let taken = script.taken();
+        let want = format!("x {}", nested(depth));
+        assert_eq!(taken.contains(&want), depth < 128, "{taken:?}");
+    }
+    rig.over(&script, client);
+}
