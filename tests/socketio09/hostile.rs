@@ -25,6 +25,7 @@ fn dropped(texts: &[&str]) {
     assert_eq!(script.taken(), ["text alive"]);
     assert!(script.closed().is_empty());
     assert_eq!(rig.stats().panics, 0);
+    rig.serves_another();
     rig.over(&script, client);
 }
 
@@ -141,6 +142,7 @@ fn any_name_is_an_endpoint() {
         client.send(&format!("3::{name}:x"));
         assert_eq!(client.text(&mut rig), format!("3::{name}:x"));
     }
+    rig.serves_another();
     rig.over(&root, client);
     assert_eq!(any.closed().len(), 10);
 }
@@ -199,6 +201,7 @@ fn deep_json() {
     client.send("4:::[]");
     rig.settle();
     assert_eq!(script.taken(), ["1 true"]);
+    rig.serves_another();
     rig.over(&script, client);
 }
 
@@ -385,6 +388,7 @@ fn header_injection() {
         assert_eq!(answer.field("X-Bad"), None, "{answer:?}");
         assert!(!answer.text().contains("X-Bad"));
     }
+    rig.serves_another();
     rig.over(&script, ());
 }
 
@@ -485,5 +489,26 @@ fn a_panic_while_an_endpoint_is_looked_for() {
     client.send("3:::x");
     assert_eq!(client.text(&mut rig), "3:::x");
     assert_eq!(rig.stats().panics, 1);
+    rig.over(&root, client);
+}
+
+/// All that a session can hold, for one client after the other: nothing grows.
+#[test]
+fn the_same_client_over_and_over() {
+    let (mut rig, root, chat) = with_chat(noting(), noting(), calm());
+    let mut client = rig.raw();
+    for _ in 0..200 {
+        client.write(&http("GET", SHAKE, "", b""));
+        let sid = sid_of(&client.answer(&mut rig).text());
+        let body = payload(&["1::/chat", "3:1:/chat:x", "garbage", "0::"]);
+        client.write(&http("POST", &polls(&sid), PLAIN, body.as_bytes()));
+        assert_eq!(client.answer(&mut rig).text(), "1");
+        client.write(&http("GET", &polls(&sid), "", b""));
+        assert_eq!(client.answer(&mut rig).text(), UNKNOWN);
+    }
+    let stats = rig.stats();
+    assert_eq!((stats.sessions_open, stats.sessions_peak), (0, 1));
+    assert_eq!((stats.connections_open, stats.bytes_queued), (0, 0));
+    assert_eq!((root.closed().len(), chat.closed().len()), (200, 200));
     rig.over(&root, client);
 }

@@ -601,3 +601,21 @@ fn a_session_outlives_heartbeats_without_a_receiver() {
     assert!(texts.contains(&"3:::a".to_owned()), "{texts:?}");
     rig.over_after(secs(180), &script, client);
 }
+
+/// By the names that TornadIO2 has for them.
+#[test]
+fn counters() {
+    let (mut rig, script) = sio(Script::default());
+    let ends = rig.session();
+    let (_, client) = rig.socket();
+    rig.push(&ends, &["0::"]);
+    rig.settle();
+    let dump = rig.stats().dump();
+    let of = |name| dump.iter().find(|(of, _)| *of == name).map(|(_, n)| *n);
+    assert_eq!(of("max_sessions"), Some(2.0));
+    assert_eq!(of("active_sessions"), Some(1.0));
+    assert_eq!(of("active_connections"), Some(1.0));
+    assert!(of("max_connections") >= Some(2.0));
+    rig.over(&script, client);
+    assert_eq!(rig.stats().sessions_peak, 2);
+}

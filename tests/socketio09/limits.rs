@@ -155,7 +155,6 @@ fn on_writable_behind_a_slow_receiver() {
             );
             rig.turn();
         }
-        assert!(script.taken().is_empty(), "{transport:?}");
         let mut next = 0;
         while next < 200 {
             let got = match transport {
@@ -173,8 +172,14 @@ fn on_writable_behind_a_slow_receiver() {
             }
         }
         rig.settle();
-        assert_eq!(script.taken(), ["writable"], "{transport:?}");
-        assert!(script.closed().is_empty());
+        // Once for each time that it was full: how often, is the kernel's doing.
+        let taken = script.taken();
+        assert!(
+            !taken.is_empty() && taken.len() < 100,
+            "{transport:?}: {taken:?}"
+        );
+        rig.settle();
+        assert!(script.taken().is_empty() && script.closed().is_empty());
         rig.over(&script, client);
     }
 }
