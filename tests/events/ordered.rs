@@ -739,3 +739,62 @@ fn held_by_a_question_and_closed() {
         rig.left(&script, peer);
     }
 }
+
+/// A WebSocket whose place another has taken is not listened to any more.
+#[test]
+fn a_receiver_that_was_replaced() {
+    let way = Way::Sio09Socket;
+    let (script, _) = holding();
+    let (mut rig, script) = events_with(script, Settings::default(), quiet());
+    let mut peer = rig.peer(way);
+    let path = format!("/socket.io/1/websocket/{}", peer.id);
+    let mut second = rig.client(&path);
+    // It has not heard of it yet.
+    peer.receiver()
+        .write(&masked(0x81, act(way, "", "late").as_bytes()));
+    rig.settle();
+    second.write(&masked(0x81, act(way, "", "new").as_bytes()));
+    rig.settle();
+    let log = script.taken();
+    assert_eq!(log, ["new"]);
+    let id = script.id(0);
+    rig.server.with_app(|app| app.to(id).send("hello")).unwrap();
+    assert_eq!(second.texts(&mut rig), [way.message("", "hello")]);
+    let frames = peer.receiver().frames(&mut rig);
+    assert!(frames.iter().all(|frame| frame.head == 0x88), "{frames:?}");
+    rig.left(&script, (peer, second));
+}
+
+/// Both in one turn: what the old one sent comes from the same client, and the new one is the receiver.
+#[test]
+fn a_receiver_that_is_replaced_in_the_same_turn() {
+    let way = Way::Sio09Socket;
+    for late_first in [true, false] {
+        let (script, _) = holding();
+        let (mut rig, script) = events_with(script, Settings::default(), quiet());
+        let mut peer = rig.peer(way);
+        let path = format!("/socket.io/1/websocket/{}", peer.id);
+        let mut second = rig.raw();
+        rig.settle();
+        let late = masked(0x81, act(way, "", "late").as_bytes());
+        let upgrade = request(&path, "");
+        if late_first {
+            peer.receiver().write(&late);
+            second.write(upgrade.as_bytes());
+        } else {
+            second.write(upgrade.as_bytes());
+            peer.receiver().write(&late);
+        }
+        rig.settle();
+        second.head(&mut rig);
+        second.write(&masked(0x81, act(way, "", "new").as_bytes()));
+        rig.settle();
+        let mut log = script.taken();
+        log.retain(|word| word != "late");
+        assert_eq!(log, ["new"], "{late_first}");
+        let id = script.id(0);
+        rig.server.with_app(|app| app.to(id).send("hello")).unwrap();
+        assert_eq!(second.texts(&mut rig), [way.message("", "hello")]);
+        rig.left(&script, (peer, second));
+    }
+}
