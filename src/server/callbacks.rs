@@ -207,7 +207,7 @@ impl<S: 'static> Core<S> {
         let link = entry.link;
         if let Link::Session(key) | Link::SocketIo(key) = link {
             // The inbox of another endpoint may be full still.
-            if !self.is_session_inbox_full(key) {
+            if !self.engine().is_session_inbox_full(key) {
                 self.engine().unpark(key);
             }
         }

@@ -155,7 +155,7 @@ impl<S: 'static> Engine<S> {
                 (Life::Open, Link::SocketIo(key)) => {
                     let endpoint = entry.rare.as_ref().and_then(|rare| rare.channel.as_deref());
                     match socketio.message(endpoint.unwrap_or_default(), message) {
-                        Some(packet) => self.queue_packet(key, packet),
+                        Some(both) => self.queue_framed(key, both),
                         None => self.send(id, message),
                     }
                 }
@@ -196,8 +196,8 @@ impl<S: 'static> Engine<S> {
                 (Life::Closing, _) => continue,
                 (Life::Open, Link::SocketIo(key)) => {
                     let endpoint = entry.rare.as_ref().and_then(|rare| rare.channel.as_deref());
-                    let packet = socketio.event(endpoint.unwrap_or_default(), name, args);
-                    self.queue_packet(key, packet)
+                    let both = socketio.event(endpoint.unwrap_or_default(), name, args);
+                    self.queue_framed(key, both)
                 }
                 _ => self.emit(id, name, args, AckId::None),
             };
@@ -327,17 +327,18 @@ impl Forms {
     }
 }
 
-/// The packet that a broadcast makes for one endpoint after the other: made anew only where the endpoint
-/// changes.
+/// The packet that a broadcast makes for one endpoint after the other, and its WebSocket frame: made anew
+/// only where the endpoint changes.
 #[derive(Default)]
 struct PacketForms {
     packet: Vec<u8>,
+    frame: Vec<u8>,
     endpoint: String,
 }
 
 impl PacketForms {
     /// `None`: it is binary.
-    fn message(&mut self, endpoint: &str, message: Message<'_>) -> Option<&[u8]> {
+    fn message(&mut self, endpoint: &str, message: Message<'_>) -> Option<(&[u8], &[u8])> {
         let text = message.text()?;
         Some(self.of(endpoint, |out| match message.json {
             true => packet::push_json(out, AckId::None, endpoint, text),
@@ -345,19 +346,21 @@ impl PacketForms {
         }))
     }
 
-    fn event(&mut self, endpoint: &str, name: &str, args: &[u8]) -> &[u8] {
+    fn event(&mut self, endpoint: &str, name: &str, args: &[u8]) -> (&[u8], &[u8]) {
         self.of(endpoint, |out| {
             packet::push_event(out, AckId::None, endpoint, name, args);
         })
     }
 
-    fn of(&mut self, endpoint: &str, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
+    fn of(&mut self, endpoint: &str, write: impl FnOnce(&mut Vec<u8>)) -> (&[u8], &[u8]) {
         if self.packet.is_empty() || self.endpoint != endpoint {
             endpoint.clone_into(&mut self.endpoint);
             self.packet.clear();
             write(&mut self.packet);
+            self.frame.clear();
+            frame::write_message(&mut self.frame, Kind::Text, &self.packet);
         }
-        &self.packet
+        (&self.packet, &self.frame)
     }
 }
 

@@ -279,20 +279,23 @@ impl<S: 'static> Engine<S> {
             }
             self.next.push_back(Next::Answered(conn));
         }
-        let entry = self.sessions.arena.get(key);
-        let max = self.settings.inbox_max;
-        if entry.is_some_and(|entry| entry.connections().all(|id| self.inbox_len(id) < max)) {
+        if !self.is_session_inbox_full(key) {
             self.unpark(key);
         }
+    }
+
+    /// Whether the inbox of one of a session's connections is full.
+    pub(in crate::server) fn is_session_inbox_full(&self, key: SessionKey) -> bool {
+        let max = self.settings.inbox_max;
+        let entry = self.sessions.arena.get(key);
+        entry.is_some_and(|entry| entry.connections().any(|id| self.inbox_len(id) >= max))
     }
 
     /// Stops reading the WebSocket of a session, or says which one may be read again: the inbox of one of
     /// its connections is full, or is not any more.
     pub(in crate::server) fn hold_conn(&mut self, key: SessionKey, held: bool) -> Option<ConnKey> {
-        let max = self.settings.inbox_max;
-        let entry = self.sessions.arena.get(key)?;
-        let full = entry.connections().any(|id| self.inbox_len(id) >= max);
-        let conn = entry.conn()?;
+        let full = self.is_session_inbox_full(key);
+        let conn = self.sessions.arena.get(key)?.conn()?;
         if !held {
             return Some(conn).filter(|_| !full);
         }

@@ -381,7 +381,7 @@ impl<S: 'static> Core<S> {
         let Some(key) = key else {
             return self.say(at, 401, "", &lines, false);
         };
-        if self.is_session_inbox_full(key) {
+        if self.engine().is_session_inbox_full(key) {
             // A client sends one request at a time, so this is none: one of them is waiting already.
             return self.say(at, 503, "", &lines, false);
         }
@@ -405,7 +405,7 @@ impl<S: 'static> Core<S> {
         }
         let mut place = place(at, lines);
         place.thanks = "1";
-        let full = self.is_session_inbox_full(key);
+        let full = self.engine().is_session_inbox_full(key);
         let engine = self.engine();
         match engine.sessions.arena.get_mut(key).filter(|_| full) {
             Some(entry) => entry.parked = Some(place),

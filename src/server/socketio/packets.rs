@@ -280,14 +280,6 @@ impl<S: 'static> Core<S> {
         Some((id, entry.object.take()?))
     }
 
-    /// Whether the inbox of one of a session's connections is full.
-    pub(in crate::server) fn is_session_inbox_full(&mut self, key: SessionKey) -> bool {
-        let max = self.settings.inbox_max;
-        let engine = self.engine();
-        let entry = engine.sessions.arena.get(key);
-        entry.is_some_and(|entry| entry.connections().any(|id| engine.inbox_len(id) >= max))
-    }
-
     // ---- endpoints --------------------------------------------------------------------------
 
     /// The client connects to an endpoint.

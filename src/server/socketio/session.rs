@@ -3,7 +3,7 @@
 
 use super::Rules;
 use crate::conn::http1::{OutBody, Outgoing};
-use crate::conn::{ConnKey, Queued};
+use crate::conn::{ConnKey, Frame, Queued};
 use crate::connection::{Cause, ConnectionId, Sent, Transport};
 use crate::proto::sio09::payload::Payload;
 use crate::proto::sio09::{handshake, packet, wrapping};
@@ -147,8 +147,34 @@ impl<S: 'static> Engine<S> {
         sent
     }
 
-    /// Sends a packet that was made for many.
-    pub(in crate::server) fn queue_packet(&mut self, key: SessionKey, bytes: &[u8]) -> Sent {
+    /// Sends a packet that was made for many, with its WebSocket frame.
+    pub(in crate::server) fn queue_framed(
+        &mut self,
+        key: SessionKey,
+        (packet, frame): (&[u8], &[u8]),
+    ) -> Sent {
+        match self.sessions.socketio(key).and_then(|it| it.direct()) {
+            Some(conn) => {
+                let queued = self.conns.send_frame(conn, &Frame::Bytes(frame));
+                self.sent_to_session(key, queued)
+            }
+            None => self.queue_packet(key, packet),
+        }
+    }
+
+    fn sent_to_session(&mut self, key: SessionKey, queued: Queued) -> Sent {
+        match queued {
+            Queued::Yes => Sent::Queued,
+            Queued::OverHigh => Sent::Full,
+            Queued::Gone => Sent::Gone,
+            Queued::OverMax => {
+                let entry = self.sessions.arena.get(key);
+                self.overflow_session(entry.and_then(|entry| entry.connection))
+            }
+        }
+    }
+
+    fn queue_packet(&mut self, key: SessionKey, bytes: &[u8]) -> Sent {
         let Some(entry) = self.sessions.arena.get_mut(key) else {
             return Sent::Gone;
         };
@@ -157,12 +183,8 @@ impl<S: 'static> Engine<S> {
         };
         let root = entry.connection;
         if let Some(conn) = it.direct() {
-            return match self.conns.send(conn, Kind::Text, bytes) {
-                Queued::Yes => Sent::Queued,
-                Queued::OverHigh => Sent::Full,
-                Queued::Gone => Sent::Gone,
-                Queued::OverMax => self.overflow_session(root),
-            };
+            let queued = self.conns.send(conn, Kind::Text, bytes);
+            return self.sent_to_session(key, queued);
         }
         let before = it.session.waiting();
         if before >= self.conns.settings.write_max_bytes {
@@ -352,6 +374,9 @@ impl<S: 'static> Engine<S> {
             it.session.attach(at, kind, now, &it.rules.limits);
         }
         self.name_transport(key, transport);
+        if self.is_session_inbox_full(key) {
+            self.hold_conn(key, true);
+        }
         self.flush_session(key);
     }
 
