@@ -1,7 +1,10 @@
 //! The request that makes a session, and what else is at the mount.
 
 use crate::support::*;
-use dustdevil::{OriginPattern, Origins, Routes, Settings, SocketIo, SocketIoSettings, Transport};
+use dustdevil::{
+    OriginPattern, Origins, Response, Route, Routes, Settings, SocketIo, SocketIoSettings,
+    Transport, WebSocket,
+};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -442,6 +445,56 @@ fn several_mounts() {
     assert_eq!(all, 2);
     assert_eq!(rig.poll(&sid), "3:::all");
     rig.over(&script, ());
+}
+
+/// At the root of the site, and with a slash that means nothing.
+#[test]
+fn forms_of_the_prefix() {
+    for prefix in ["", "/", "/a/", "/a"] {
+        let script = std::rc::Rc::new(Script::default());
+        let routes = Routes::new().socketio(prefix, &router(&script), mount(calm()));
+        let mut rig = Rig::new(World::new(), Settings::default(), routes);
+        let base = prefix.trim_end_matches('/');
+        let answer = rig.ask("GET", &format!("{base}/1/"), "", b"");
+        assert_eq!(answer.status, 200, "{prefix:?}");
+        let sid = sid_of(&answer.text());
+        let path = format!("{base}/1/xhr-polling/{sid}");
+        assert_eq!(rig.ask("GET", &path, "", b"").text(), "1::", "{prefix:?}");
+        let mut client = rig.client(&format!("{base}/1/websocket/{sid}"));
+        client.send("3:::x");
+        assert_eq!(client.text(&mut rig), "3:::x");
+        let answer = rig.ask("GET", &format!("{base}/"), "", b"");
+        assert_eq!(answer.text(), "Welcome to socket.io.", "{prefix:?}");
+        rig.over(&script, client);
+    }
+}
+
+/// Routes that were added before the mount come first.
+#[test]
+fn routes_below_the_mount() {
+    let script = std::rc::Rc::new(Script::default());
+    let router = router(&script);
+    let routes = Routes::new()
+        .route(Route::get("/socket.io/custom", |_, _, reply| {
+            reply.send(Response::text("custom"))
+        }))
+        .websocket("/socket.io/ws", &router, WebSocket::default())
+        .socketio("/socket.io", &router, mount(calm()));
+    let mut rig = Rig::new(World::new(), Settings::default(), routes);
+    assert_eq!(
+        rig.ask("GET", "/socket.io/custom", "", b"").text(),
+        "custom"
+    );
+    let mut plain = rig.client("/socket.io/ws");
+    let (_, mut client) = rig.socket();
+    let all = rig
+        .server
+        .with_app(|app| app.router(router.id()).all().send("all"))
+        .unwrap();
+    assert_eq!(all, 2);
+    assert_eq!(plain.text(&mut rig), "all");
+    assert_eq!(client.text(&mut rig), "3:::all");
+    rig.over(&script, (plain, client));
 }
 
 /// What the application is told when it decides.

@@ -313,3 +313,41 @@ fn what_is_counted() {
     assert_eq!((stats.messages_in, stats.messages_out - before), (6, 4));
     rig.over(&script, ());
 }
+
+/// A conn that is to be used once is closed behind the answer, when that comes.
+#[test]
+fn a_poll_on_a_conn_of_its_own() {
+    let (mut rig, script) = sio(Script::default());
+    let sid = rig.session();
+    let mut poll = rig.start("GET", &polls(&sid), "Connection: close\r\n", b"");
+    poll.silent(&mut rig);
+    rig.push(&sid, &["3:::x"]);
+    let answer = poll.answer(&mut rig);
+    assert_eq!(
+        (&*answer.text(), answer.field("Connection")),
+        ("3:::x", Some("close"))
+    );
+    assert_eq!(poll.rest(&mut rig), b"");
+    rig.push(&sid, &["3:::y"]);
+    assert_eq!(rig.poll(&sid), "3:::y");
+    rig.over(&script, poll);
+}
+
+/// Bodies and requests come in pieces.
+#[test]
+fn cut_at_every_byte() {
+    let (mut rig, script) = sio(Script::default());
+    let sid = rig.session();
+    let body = payload(&["3:::é😀", "3:::b"]);
+    let bytes = http("POST", &polls(&sid), PLAIN, body.as_bytes());
+    for cut in (1..bytes.len()).rev().take(body.len() + 8) {
+        let mut client = rig.raw();
+        client.write(&bytes[..cut]);
+        rig.turn();
+        client.silent(&mut rig);
+        client.write(&bytes[cut..]);
+        assert_eq!(client.answer(&mut rig).text(), "1", "{cut}");
+        assert_eq!(packets(&rig.poll(&sid)), ["3:::é😀", "3:::b"], "{cut}");
+    }
+    rig.over(&script, ());
+}
