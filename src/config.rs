@@ -392,8 +392,8 @@ settings! {
         heartbeats_missed_max: u32 = 3, 1..=1000;
         /// How long a poll is held. Default: 20 s.
         xhr_polling_timeout: Duration = secs(20), TICK..=DAY;
-        /// What the network may take: announced are `heartbeat_interval` and `xhr_polling_timeout`, each
-        /// with this added. Also the time for the answer of `websocket_check`. Default: 5 s.
+        /// What the network may take: announced are `heartbeat_interval` (without `global_heartbeats` not
+        /// less than `xhr_polling_timeout`) and `xhr_polling_timeout`, each with this added. Also the time for the answer of `websocket_check`. Default: 5 s.
         client_timeout: Duration = secs(5), TICK..=DAY;
         /// Sends a heartbeat on a new WebSocket, and makes use of it when a packet comes back: for clients
         /// behind proxies that let the handshake pass, but no frames. Default: false.

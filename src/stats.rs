@@ -60,7 +60,7 @@ pub struct Stats {
     pub rejected: u64,
     /// Messages and events received.
     pub messages_in: u64,
-    /// Messages and events queued, one for each receiver.
+    /// Messages, events and acknowledgements queued, one for each receiver.
     pub messages_out: u64,
     /// Messages that were not sent, because what the client speaks has no form for them.
     pub unsupported: u64,

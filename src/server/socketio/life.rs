@@ -33,7 +33,12 @@ impl<S: 'static> Engine<S> {
                 let settings = &rules.settings;
                 let beat = settings.heartbeat_interval;
                 let announced = |time| site::seconds(time + settings.client_timeout);
-                let beat = (!beat.is_zero()).then(|| announced(beat));
+                // Clients that count while they poll, too, must not give up before a poll has ended.
+                let longest = match settings.global_heartbeats {
+                    true => beat,
+                    false => beat.max(settings.xhr_polling_timeout),
+                };
+                let beat = (!beat.is_zero()).then(|| announced(longest));
                 let close = announced(settings.xhr_polling_timeout);
                 let entry = self.sessions.arena.get(key);
                 let sid = entry.map_or("", |entry| &*entry.name.1);
@@ -172,10 +177,11 @@ impl<S: 'static> Engine<S> {
         };
         let before = it.session.waiting();
         let endpoints = std::mem::take(&mut it.endpoints);
-        it.session.close(|out| match why.cause {
-            // After a disconnect packet clients do not come back; these are to, elsewhere.
-            Cause::Shutdown => packet::push_error(out, "", RECONNECT),
-            _ => packet::push_disconnect(out, ""),
+        // After a disconnect packet clients do not come back; these are to, here or elsewhere.
+        let again = why.cause == Cause::Shutdown || why.code == SERVICE_RESTART;
+        it.session.close(|out| match again {
+            true => packet::push_error(out, "", RECONNECT),
+            false => packet::push_disconnect(out, ""),
         });
         self.conns.queued += it.session.waiting() - before;
         self.unpark(key);
@@ -304,3 +310,6 @@ impl<S: 'static> Engine<S> {
         None
     }
 }
+
+/// The close code of who is older than `lifetime_max`.
+const SERVICE_RESTART: u16 = 1012;

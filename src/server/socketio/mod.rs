@@ -152,6 +152,9 @@ impl<S: 'static> Core<S> {
             Some(_) => b"X-Content-Type-Options: nosniff\r\n".to_vec(),
         };
         let mut place = place(at, headers);
+        place
+            .headers
+            .extend_from_slice(b"Cache-Control: no-store\r\n");
         if !site.allows(script.is_some()) {
             let engine = self.engine();
             engine.conns.stats.handshakes_refused += 1;
