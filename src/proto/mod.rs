@@ -3,6 +3,7 @@
 
 pub mod http;
 pub mod json;
+pub mod sio06;
 pub mod sio09;
 pub mod sockjs;
 pub mod ws;

@@ -80,6 +80,11 @@ fn split_slash(path: &str) -> (&str, Option<&str>) {
 }
 
 impl Route<'_> {
+    /// Whether only 0.7 to 0.9 ask for it.
+    pub fn is_of_09(self) -> bool {
+        matches!(self, Self::Handshake | Self::Transport { .. })
+    }
+
     /// Whether an upgrade belongs there.
     pub fn is_websocket(self) -> bool {
         let transport = match self {

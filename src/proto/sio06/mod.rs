@@ -1,0 +1,10 @@
+//! Socket.IO 0.6, server side: the bytes of it.
+//!
+//! [`path`] says what a request is for, [`frame`] reads and writes messages, and [`wrapping`] has what
+//! stands around them on each transport.
+//!
+//! Not here: sessions and their timers, HTTP heads, who may connect, WebSocket drafts.
+
+pub mod frame;
+pub mod path;
+pub mod wrapping;
