@@ -431,12 +431,28 @@ settings! {
     }
 }
 
+settings! {
+    /// What Socket.IO 0.6 has for itself at a mount, beside [`SocketIoSettings`]. TornadIO's names are kept.
+    pub struct SocketIo06Settings {
+        /// Between two heartbeats of ours, on streams and WebSockets. Clients give up after 15 s in which
+        /// nothing comes. Zero: there are none. Default: 12 s.
+        heartbeat_interval: Duration = secs(12), Duration::ZERO..=DAY;
+        /// At so many heartbeats without a sign of life the session is closed. Any message is one.
+        /// Default: 7, which is after the sixth.
+        heartbeats_missed_max: u32 = 7, 1..=1000;
+        /// Messages in the body of a POST, or in one of a WebSocket. Over it: 400, or the WebSocket is
+        /// closed (1008). Default: 10 000.
+        messages_max: usize = 10_000, 1..=1 << 24;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn defaults_are_in_range() {
+        assert_eq!(SocketIo06Settings::default().check(), Ok(()));
         assert_eq!(SocketIoSettings::default().check(), Ok(()));
         assert_eq!(Settings::default().check(), Ok(()));
         assert_eq!(SockJsSettings::default().check(), Ok(()));

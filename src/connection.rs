@@ -241,6 +241,8 @@ pub enum Dialect {
     WebSocket,
     /// SockJS 0.3.
     SockJs,
+    /// Socket.IO 0.6.
+    SocketIo06,
     /// Socket.IO 0.7 to 0.9.
     SocketIo09,
 }
@@ -271,11 +273,13 @@ pub enum Transport {
     XhrPolling,
     /// Polling by scripts, of Socket.IO.
     JsonpPolling,
+    /// A streamed answer in parts, of Socket.IO 0.6.
+    XhrMultipart,
 }
 
 impl Transport {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::None,
         Self::WebSocket,
         Self::FlashSocket,
@@ -287,6 +291,7 @@ impl Transport {
         Self::Jsonp,
         Self::XhrPolling,
         Self::JsonpPolling,
+        Self::XhrMultipart,
     ];
 
     /// Its name on the wire; of [`None`](Self::None) an empty text.
@@ -303,6 +308,7 @@ impl Transport {
             Self::Jsonp => "jsonp",
             Self::XhrPolling => "xhr-polling",
             Self::JsonpPolling => "jsonp-polling",
+            Self::XhrMultipart => "xhr-multipart",
         }
     }
 }
@@ -321,6 +327,7 @@ impl TransportCounts {
             Transport::Jsonp => &mut self.jsonp,
             Transport::XhrPolling => &mut self.xhr_polling,
             Transport::JsonpPolling => &mut self.jsonp_polling,
+            Transport::XhrMultipart => &mut self.xhr_multipart,
         }
     }
 

@@ -79,7 +79,9 @@ mod stats;
 pub mod storage;
 pub mod time;
 
-pub use config::{ConfigError, Settings, SockJsSettings, SocketIoSettings, WebSocketLimits};
+pub use config::{
+    ConfigError, Settings, SockJsSettings, SocketIo06Settings, SocketIoSettings, WebSocketLimits,
+};
 pub use connection::{
     Cause, CloseReason, Connection, ConnectionId, Dialect, Event, IntoMessage, Json, Keep, Kind,
     Message, RawJson, Reject, Sent, Transport,
@@ -97,8 +99,8 @@ pub use proto::http::origin::{OriginPattern, OriginPolicy, Origins};
 pub use proto::sockjs::Profile;
 pub use reactor::{IoLoop, LoopHandle, PeriodicCallback};
 pub use router::{
-    AllowOrigin, AnyRouter, Messages, Route, Router, RouterId, Routes, SockJs, SocketIo,
-    Subprotocol, WebSocket,
+    AllowOrigin, AnyRouter, Extra, Messages, Route, Router, RouterId, Routes, SockJs, SocketIo,
+    SocketIo06, Subprotocol, WebSocket,
 };
 pub use server::cors::Cors;
 pub use server::cx::{App, AppIo, Cx, Io, RouterIo, Timer};

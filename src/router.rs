@@ -1,7 +1,9 @@
 //! What answers where: [`Router`] makes the connections of one class, [`Routes`] binds classes,
 //! handlers and files to paths.
 
-use crate::config::{ConfigError, SockJsSettings, SocketIoSettings, WebSocketLimits};
+use crate::config::{
+    ConfigError, SockJsSettings, SocketIo06Settings, SocketIoSettings, WebSocketLimits,
+};
 use crate::connection::{Connection, Transport};
 use crate::error::Error;
 use crate::events::Events;
@@ -55,7 +57,11 @@ pub(crate) struct Inner<S: 'static> {
     pub(crate) endpoints: Vec<(String, Rc<Inner<S>>)>,
     /// Asked for an endpoint that the list does not have.
     pub(crate) find_endpoint: Option<FindEndpoint<S>>,
+    /// Reads what stands between the mount and the transport.
+    pub(crate) extra: Option<ReadExtra>,
 }
+
+type ReadExtra = Box<dyn Fn(&str) -> Option<Extra>>;
 
 type FindEndpoint<S> = Box<dyn Fn(&str, &Request<'_>) -> Option<AnyRouter<S>>>;
 
@@ -65,6 +71,54 @@ pub struct AnyRouter<S: 'static>(pub(crate) Rc<Inner<S>>);
 impl<S: 'static> Clone for AnyRouter<S> {
     fn clone(&self) -> Self {
         Self(Rc::clone(&self.0))
+    }
+}
+
+/// Data of the application in the path of a handshake: the text, and its fields. See [`Router::extra`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extra {
+    text: String,
+    fields: Vec<(Option<String>, String)>,
+}
+
+impl Extra {
+    /// Without fields.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            fields: Vec::new(),
+        }
+    }
+
+    /// Adds a field with a name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.fields.push((Some(name.into()), value.into()));
+        self
+    }
+
+    /// Adds a field without a name.
+    #[must_use]
+    pub fn unnamed(mut self, value: impl Into<String>) -> Self {
+        self.fields.push((None, value.into()));
+        self
+    }
+
+    /// All of it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The first field of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let mut fields = self.fields.iter();
+        let field = fields.find(|(of, _)| of.as_deref() == Some(name));
+        field.map(|(_, value)| &**value)
+    }
+
+    /// A field by its place.
+    pub fn at(&self, index: usize) -> Option<&str> {
+        self.fields.get(index).map(|(_, value)| &**value)
     }
 }
 
@@ -113,6 +167,7 @@ impl<C: Connection> Router<C> {
             inside: Vec::new(),
             endpoints: Vec::new(),
             find_endpoint: None,
+            extra: None,
         })
     }
 
@@ -164,6 +219,60 @@ impl<C: Connection> Router<C> {
         find: impl Fn(&str, &Request<'_>) -> Option<AnyRouter<C::State>> + 'static,
     ) -> Self {
         self.change(|inner| inner.find_endpoint = Some(Box::new(find)))
+    }
+
+    /// Takes data of the application in the path of Socket.IO 0.6: what stands between the mount and the
+    /// transport, whatever separates them, as `/42` in `/chat/42/websocket`. `read` is given that text and makes
+    /// what [`Request::extra`](crate::Request::extra) answers in `on_open`; with `None` the path is 404.
+    /// Without this a path with such a text is 404. As with [`endpoint`](Self::endpoint), say so before
+    /// mounting.
+    ///
+    /// ```
+    /// use dustdevil::{Connection, Extra, Router};
+    ///
+    /// #[derive(Default)]
+    /// struct Chat;
+    /// impl Connection for Chat {
+    ///     type State = ();
+    /// }
+    /// let router = Router::<Chat>::new().extra(|text| {
+    ///     let room = text.strip_prefix('/')?;
+    ///     let is_number = room.bytes().all(|b| b.is_ascii_digit()) && !room.is_empty();
+    ///     is_number.then(|| Extra::new(text).named("room", room))
+    /// });
+    /// ```
+    #[doc(alias = "extra_re")]
+    #[doc(alias = "extra_sep")]
+    #[doc(alias = "extraRE")]
+    #[must_use]
+    pub fn extra(self, read: impl Fn(&str) -> Option<Extra> + 'static) -> Self {
+        self.change(|inner| inner.extra = Some(Box::new(read)))
+    }
+
+    /// The same with a regular expression, which has to match the whole text between a separator (`""`
+    /// for none) and the transport. Its groups are the fields of [`Extra`], the named ones also by name.
+    /// Feature `regex`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the expression.
+    #[cfg(feature = "regex")]
+    pub fn extra_regex(self, pattern: &str, separator: &str) -> Result<Self, regex_lite::Error> {
+        let regex = regex_lite::Regex::new(&format!("^(?:{pattern})$"))?;
+        let separator = separator.to_owned();
+        Ok(self.extra(move |text| {
+            let inner = text.strip_prefix(&*separator)?;
+            let found = regex.captures(inner)?;
+            let mut extra = Extra::new(inner);
+            for (name, group) in regex.capture_names().zip(found.iter()).skip(1) {
+                let value = group.map_or("", |group| group.as_str());
+                extra = match name {
+                    Some(name) => extra.named(name, value),
+                    None => extra.unnamed(value),
+                };
+            }
+            Some(extra)
+        }))
     }
 
     /// This router, its class left open.
@@ -361,6 +470,10 @@ pub struct SocketIo {
     /// What session ids begin with, so that a load balancer finds the server they belong to: up to 8 letters
     /// and digits of ASCII, of the same number on all servers. Default: nothing.
     pub node_id: String,
+    /// Whether Socket.IO 0.7 to 0.9 is served. Default: true.
+    pub socketio09: bool,
+    /// How Socket.IO 0.6 is served at the same mount. Default: as [`SocketIo06`] says; `None`: it is not.
+    pub socketio06: Option<SocketIo06>,
     /// The browser's client, a file that is served as `socket.io.js` below the mount. Default: none, and 404.
     pub client_file: Option<PathBuf>,
 }
@@ -385,6 +498,17 @@ impl SocketIo {
                 allowed: format!("some of {:?}", Self::TRANSPORTS),
             }));
         }
+        if let Some(old) = &self.socketio06 {
+            old.settings.check()?;
+            let known = |it| known(it) || *it == Transport::XhrMultipart;
+            if !old.enabled_protocols.iter().all(known) {
+                return Err(Error::Config(ConfigError {
+                    field: "SocketIo06::enabled_protocols",
+                    value: format!("{:?}", old.enabled_protocols),
+                    allowed: format!("some of {:?} and XhrMultipart", Self::TRANSPORTS),
+                }));
+            }
+        }
         let is_good = self.node_id.bytes().all(|b| b.is_ascii_alphanumeric());
         if !is_good || self.node_id.len() > NODE_ID_BYTES_MAX {
             return Err(Error::Config(ConfigError {
@@ -399,6 +523,26 @@ impl SocketIo {
 
 const NODE_ID_BYTES_MAX: usize = 8;
 
+/// How Socket.IO 0.6 is served at a mount, where it differs from 0.7 to 0.9.
+#[derive(Clone, Debug)]
+pub struct SocketIo06 {
+    /// Limits and times. Default: those of [`SocketIo06Settings`]. `bind` checks them.
+    pub settings: SocketIo06Settings,
+    /// The transports that are served; others get 403. Default: all six.
+    pub enabled_protocols: Vec<Transport>,
+}
+
+impl Default for SocketIo06 {
+    fn default() -> Self {
+        let mut enabled_protocols = SocketIo::TRANSPORTS.to_vec();
+        enabled_protocols.push(Transport::XhrMultipart);
+        Self {
+            settings: SocketIo06Settings::default(),
+            enabled_protocols,
+        }
+    }
+}
+
 impl Default for SocketIo {
     fn default() -> Self {
         Self {
@@ -410,6 +554,8 @@ impl Default for SocketIo {
             origins: OriginPolicy::default(),
             enabled_protocols: Self::TRANSPORTS.to_vec(),
             node_id: String::new(),
+            socketio09: true,
+            socketio06: Some(SocketIo06::default()),
             client_file: None,
         }
     }

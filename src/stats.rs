@@ -149,6 +149,8 @@ pub struct TransportCounts {
     pub xhr_polling: u64,
     /// Polling by scripts, of Socket.IO.
     pub jsonp_polling: u64,
+    /// Streamed answers in parts, of Socket.IO 0.6.
+    pub xhr_multipart: u64,
 }
 
 /// Averages over the last seconds, of counters that only grow. It is told when another second has

@@ -3,7 +3,7 @@
 
 use super::core::Core;
 use super::cx::App;
-use super::engine::{Command, Link, Next};
+use super::engine::{Command, Held, Link, Next};
 use super::loud::loud;
 use super::object::{At, Object};
 use super::{Msg, SourceTag};
@@ -211,17 +211,17 @@ impl<S: 'static> Core<S> {
                 self.engine().unpark(key);
             }
         }
-        if let (Link::SocketIo(_), Some((_, bytes))) = (link, &waiting) {
-            let text = std::str::from_utf8(bytes).unwrap_or_default();
-            self.waited(io, id, text);
-            self.engine().next.push_back(Next::Released(id));
-            return;
-        }
-        if let Some((kind, bytes)) = waiting {
-            let message = crate::Message::new(kind, &bytes);
-            self.call(io, id, "on_message", |object, at| {
-                object.message(at, message)
-            });
+        if let Some(held) = waiting {
+            match held {
+                Held::Packet(text) => self.waited(io, id, &text),
+                Held::Message { kind, json, bytes } => {
+                    let bytes = &*bytes;
+                    let message = crate::Message { kind, bytes, json };
+                    self.call(io, id, "on_message", |object, at| {
+                        object.message(at, message)
+                    });
+                }
+            }
             self.engine().next.push_back(Next::Released(id));
             return;
         }

@@ -4,10 +4,12 @@ use super::cx::{AppIo, Cx, Io};
 use super::engine::{Dead, Engine, Life};
 use super::object::{At, Object};
 use super::remote::Remote;
+use super::socketio::Generation;
 use super::target::Target;
 use super::timers::{TimerId, TimerRun};
-use crate::connection::{Connection, ConnectionId, IntoMessage, Message, Sent};
+use crate::connection::{Connection, ConnectionId, Dialect, IntoMessage, Message, Sent};
 use crate::events::{self, Ack, AckError, IntoArgs};
+use crate::proto::sio06;
 use crate::proto::sio09::packet::{self, AckId};
 use serde_json::Value;
 
@@ -194,6 +196,9 @@ impl<S: 'static> Remote<S> {
 impl<S: 'static> Engine<S> {
     /// Sends an event; `args` is a JSON array.
     pub(crate) fn emit(&mut self, id: ConnectionId, name: &str, args: &[u8], ack: AckId) -> Sent {
+        if self.dialect(id) == Dialect::SocketIo06 {
+            return self.count_unsupported(Sent::Unsupported);
+        }
         let sent = self.send_packet(id, |out, endpoint| {
             packet::push_event(out, ack, endpoint, name, args);
         });
@@ -210,6 +215,9 @@ impl<S: 'static> Engine<S> {
         let Some(text) = message.text() else {
             return self.count_unsupported(Sent::Unsupported);
         };
+        if self.dialect(id) == Dialect::SocketIo06 {
+            return self.send_packet(id, |out, _| push_frame(out, message.json, text));
+        }
         let sent = self.send_packet(id, |out, endpoint| match message.json {
             true => packet::push_json(out, ack, endpoint, text),
             false => packet::push_message(out, ack, endpoint, text),
@@ -280,8 +288,10 @@ impl<S: 'static> Engine<S> {
     fn ack_limits(&mut self, id: ConnectionId) -> Option<(usize, std::time::Duration)> {
         match self.connections.get(id.0)?.link {
             super::engine::Link::SocketIo(key) => {
-                let settings = &self.sessions.socketio(key)?.rules.settings;
-                Some((settings.acks_max, settings.ack_timeout))
+                let rules = &self.sessions.socketio(key)?.rules;
+                let settings = &rules.settings;
+                (rules.generation == Generation::V09)
+                    .then_some((settings.acks_max, settings.ack_timeout))
             }
             _ => None,
         }
@@ -307,6 +317,14 @@ impl<S: 'static> Engine<S> {
         };
         let open = std::mem::take(&mut rare.acks.open);
         open.into_iter().map(|ack| ack.then).collect()
+    }
+}
+
+/// Appends a message of 0.6.
+pub(super) fn push_frame(out: &mut Vec<u8>, json: bool, text: &str) {
+    match json {
+        true => sio06::frame::push_json(out, text),
+        false => sio06::frame::push_text(out, text),
     }
 }
 

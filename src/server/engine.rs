@@ -13,10 +13,11 @@ use super::remote::Remote;
 use super::request::Kept;
 use super::response::Response;
 use super::sessions::{SessionKey, Sessions};
+use super::socketio::Generation;
 use super::timers::{Timer, TimerId, TimerRun, TimerTag};
 use crate::config::Settings;
 use crate::conn::{ConnKey, Conns};
-use crate::connection::{Cause, CloseReason, ConnectionId, Dialect, Sent, Transport};
+use crate::connection::{Cause, CloseReason, ConnectionId, Dialect, Message, Sent, Transport};
 use crate::hub::Hub;
 use crate::proto::ws::Kind;
 use crate::proto::ws::handshake::Handshake;
@@ -126,7 +127,7 @@ pub(crate) enum Life {
 /// What most connections do not need.
 pub(crate) struct Rare<S: 'static> {
     pub(super) timers: Vec<TimerId>,
-    pub(crate) inbox: VecDeque<(Kind, Box<[u8]>)>,
+    pub(crate) inbox: VecDeque<Held>,
     pub(crate) kept: Option<Rc<Kept>>,
     pub(crate) opening: Option<Opening>,
     /// Its name, if it is a channel or an endpoint.
@@ -154,6 +155,25 @@ impl<S: 'static> Rare<S> {
             opening: Some(opening),
             ..Self::default()
         }
+    }
+}
+
+/// What waits while an `Ordered` is held.
+pub(crate) enum Held {
+    Message {
+        kind: Kind,
+        json: bool,
+        bytes: Box<[u8]>,
+    },
+    /// A packet of Socket.IO 0.7 to 0.9: a message or an event, with what it says about its answer.
+    Packet(Box<str>),
+}
+
+impl Held {
+    pub(crate) fn message(message: Message<'_>) -> Self {
+        let Message { kind, bytes, json } = message;
+        let bytes = bytes.into();
+        Self::Message { kind, json, bytes }
     }
 }
 
@@ -417,7 +437,10 @@ impl<S: 'static> Engine<S> {
             Some(entry) => match entry.link {
                 Link::WebSocket(_) if entry.transport == Transport::WebSocket => Dialect::WebSocket,
                 Link::WebSocket(_) | Link::SockJs(_) | Link::Session(_) => Dialect::SockJs,
-                Link::SocketIo(_) => Dialect::SocketIo09,
+                Link::SocketIo(key) => match self.sessions.generation(key) {
+                    Generation::V06 => Dialect::SocketIo06,
+                    Generation::V09 => Dialect::SocketIo09,
+                },
                 Link::Channel(parent) => self.dialect(parent),
             },
         }

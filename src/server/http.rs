@@ -12,7 +12,7 @@ use crate::proto::http::chunked::BodyLimits;
 use crate::proto::http::framing::Framing;
 use crate::proto::http::head::{self, Head, HeadLimits};
 use crate::proto::http::pattern::Params;
-use crate::proto::{sio09, sockjs};
+use crate::proto::{sio06, sio09, sockjs};
 use crate::reactor::IoLoop;
 use crate::storage::input::Input;
 use std::borrow::Cow;
@@ -128,12 +128,16 @@ impl<S: 'static> Core<S> {
             }
             Found::SocketIo(mount, rest) => {
                 let is_websocket = sio09::path::Route::is_websocket;
-                if upgrade && sio09::path::parse(rest).is_some_and(is_websocket) {
+                let is_old = sio06::path::Route::is_websocket;
+                if upgrade
+                    && (sio09::path::parse(rest).is_some_and(is_websocket)
+                        || sio06::path::parse(rest).is_some_and(|route| is_old(&route)))
+                {
                     self.handle(io, key, raw, head, &[], (found, params));
                     return Ok(());
                 }
                 max = table.socketio()[*mount as usize]
-                    .0
+                    .mount
                     .of
                     .settings
                     .body_bytes_max;
@@ -220,6 +224,7 @@ impl<S: 'static> Core<S> {
             subprotocol: None,
             transport: None,
             endpoint_query: "",
+            extra: None,
         };
         match found {
             // Before the route that says 200 otherwise: it does not know of the drain.

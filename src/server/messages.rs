@@ -2,7 +2,7 @@
 
 use super::Msg;
 use super::core::{Core, WS_LINGER, owner};
-use super::engine::Link;
+use super::engine::{Held, Link};
 use super::object::{At, Object};
 use super::sockjs::MESSAGES_MAX;
 use crate::conn::websocket::Inside;
@@ -84,7 +84,7 @@ impl<S: 'static> Core<S> {
             }
             let inside = limits.inside;
             let Some(id) = id else {
-                count += u64::from(self.websocket_packet(io, (key, session), &payload, &mut out));
+                count += self.websocket_packet(io, (key, session), &payload, &mut out);
                 continue;
             };
             last = Some(id);
@@ -233,7 +233,7 @@ impl<S: 'static> Core<S> {
                     engine.close(id, Cause::Overflow, 1013, "inbox full");
                     return false;
                 }
-                inbox.push_back((message.kind, message.bytes.into()));
+                inbox.push_back(Held::message(message));
                 let full = inbox.len() >= self.settings.inbox_max;
                 let conn = entry.link.conn().filter(|_| full);
                 if let Some(conn) = conn.and_then(|conn| engine.conns.arena.get_mut(conn)) {

@@ -5,6 +5,7 @@ use crate::proto::http::forwarded::Client;
 use crate::proto::http::head::{self, Head};
 use crate::proto::http::pattern::Params;
 use crate::proto::http::{cookie, url};
+use crate::router::Extra;
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
@@ -21,6 +22,7 @@ pub struct Request<'a> {
     pub(crate) transport: Option<Transport>,
     /// What stood behind the name of the endpoint that is connected to.
     pub(crate) endpoint_query: &'a str,
+    pub(crate) extra: Option<&'a Extra>,
 }
 
 impl<'a> Request<'a> {
@@ -126,6 +128,12 @@ impl<'a> Request<'a> {
         self.transport
     }
 
+    /// Data of the application in the path, in `on_open`, where the router reads some
+    /// ([`Router::extra`](crate::Router::extra)).
+    pub fn extra(&self) -> Option<&'a Extra> {
+        self.extra
+    }
+
     /// The body, chunks put together; empty if there was none. `body_bytes_max` at most.
     pub fn body(&self) -> &'a [u8] {
         self.body
@@ -171,6 +179,7 @@ impl<'a> Request<'a> {
                 .collect(),
             subprotocol: self.subprotocol.map(str::to_owned),
             transport: self.transport,
+            extra: self.extra.cloned(),
         }
     }
 }
@@ -181,6 +190,7 @@ pub(crate) struct Kept {
     params: Box<[(Box<str>, Box<str>)]>,
     subprotocol: Option<String>,
     transport: Option<Transport>,
+    extra: Option<Extra>,
 }
 
 impl Kept {
@@ -209,6 +219,7 @@ impl Kept {
             subprotocol,
             transport: self.transport,
             endpoint_query: "",
+            extra: self.extra.as_ref(),
         }))
     }
 }

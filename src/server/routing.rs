@@ -18,7 +18,15 @@ pub(crate) struct Table<S: 'static> {
     mounts: Vec<Mount<S>>,
     sockjs: Vec<SockJsMount<S>>,
     session_limits: Vec<Rc<session::Limits>>,
-    socketio: Vec<(SocketIoMount<S>, Rc<Rules>)>,
+    socketio: Vec<Mounted<S>>,
+}
+
+/// A Socket.IO mount, and what its sessions keep to.
+pub(crate) struct Mounted<S: 'static> {
+    pub(crate) mount: SocketIoMount<S>,
+    pub(crate) rules: Rc<Rules>,
+    /// Those of 0.6, if that is served.
+    pub(crate) old: Option<Rc<Rules>>,
 }
 
 struct Site<S: 'static> {
@@ -64,8 +72,11 @@ impl<S: 'static> Table<S> {
         });
         for mut mount in routes.socketio {
             mount.websocket += self.mounts.len();
-            let rules = Rules::new(&mount.of, self.socketio.len());
-            self.socketio.push((mount, Rc::new(rules)));
+            let number = self.socketio.len();
+            let rules = Rc::new(Rules::new(&mount.of, number));
+            let old = mount.of.socketio06.as_ref();
+            let old = old.map(|old| Rc::new(Rules::of_06(&mount.of, old, number)));
+            self.socketio.push(Mounted { mount, rules, old });
         }
         for mut mount in routes.sockjs {
             mount.websocket += self.mounts.len();
@@ -109,7 +120,7 @@ impl<S: 'static> Table<S> {
         &self.session_limits
     }
 
-    pub(crate) fn socketio(&self) -> &[(SocketIoMount<S>, Rc<Rules>)] {
+    pub(crate) fn socketio(&self) -> &[Mounted<S>] {
         &self.socketio
     }
 

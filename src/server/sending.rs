@@ -1,6 +1,8 @@
 //! Sending and closing: from a message to the form that each connection's link wants.
 
+use super::emitting::push_frame;
 use super::engine::{Engine, Life, Link};
+use super::socketio::Generation;
 use crate::conn::{ConnKey, Frame, Protocol, Queued};
 use crate::connection::{Cause, CloseReason, ConnectionId, Message, Sent};
 use crate::proto::sio09::packet::{self, AckId};
@@ -130,6 +132,7 @@ impl<S: 'static> Engine<S> {
         frame::write_message(&mut bytes, message.kind, message.bytes);
         let plain = Frame::of(&bytes);
         let (mut sockjs, mut socketio) = (Forms::default(), PacketForms::default());
+        let mut frames = FrameForms::default();
         let mut count = 0;
         for &id in ids {
             let Some(entry) = self.connections.get(id.0) else {
@@ -152,6 +155,14 @@ impl<S: 'static> Engine<S> {
                     }
                     None => self.send(id, message),
                 },
+                (Life::Open, Link::SocketIo(key))
+                    if self.sessions.generation(key) == Generation::V06 =>
+                {
+                    match frames.message(message) {
+                        Some(both) => self.queue_framed(key, both),
+                        None => self.send(id, message),
+                    }
+                }
                 (Life::Open, Link::SocketIo(key)) => {
                     let endpoint = entry.rare.as_ref().and_then(|rare| rare.channel.as_deref());
                     match socketio.message(endpoint.unwrap_or_default(), message) {
@@ -194,7 +205,9 @@ impl<S: 'static> Engine<S> {
             }
             let sent = match (entry.life, link) {
                 (Life::Closing, _) => continue,
-                (Life::Open, Link::SocketIo(key)) => {
+                (Life::Open, Link::SocketIo(key))
+                    if self.sessions.generation(key) == Generation::V09 =>
+                {
                     let endpoint = entry.rare.as_ref().and_then(|rare| rare.channel.as_deref());
                     let both = socketio.event(endpoint.unwrap_or_default(), name, args);
                     self.queue_framed(key, both)
@@ -324,6 +337,25 @@ impl Forms {
             frame::write_message(&mut self.frame, Kind::Text, &payload);
         }
         Some(Frame::Bytes(&self.frame))
+    }
+}
+
+/// A message of Socket.IO 0.6 for many, and its WebSocket frame.
+#[derive(Default)]
+struct FrameForms {
+    message: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+impl FrameForms {
+    /// `None`: it is binary.
+    fn message(&mut self, message: Message<'_>) -> Option<(&[u8], &[u8])> {
+        let text = message.text()?;
+        if self.message.is_empty() {
+            push_frame(&mut self.message, message.json, text);
+            frame::write_message(&mut self.frame, Kind::Text, &self.message);
+        }
+        Some((&self.message, &self.frame))
     }
 }
 

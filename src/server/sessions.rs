@@ -346,6 +346,15 @@ impl<S: 'static> Engine<S> {
         }
     }
 
+    /// Answers a send, or puts that off while the inbox of its session is full.
+    pub(crate) fn answer_or_park(&mut self, key: SessionKey, at: Place) {
+        let full = self.is_session_inbox_full(key);
+        match self.sessions.arena.get_mut(key).filter(|_| full) {
+            Some(entry) => entry.parked = Some(at),
+            None => self.answer_send(&at),
+        }
+    }
+
     /// Answers a send: what it brought is accepted.
     pub(crate) fn answer_send(&mut self, at: &Place) {
         let status = if at.thanks.is_empty() { 204 } else { 200 };

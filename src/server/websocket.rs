@@ -197,7 +197,7 @@ impl<S: 'static> Core<S> {
             self.engine().conns.stats.rejected += 1;
         }
         let Some(key) = link.conn() else {
-            return self.decided_otherwise(id, link, decision);
+            return self.decided_otherwise(io, id, link, decision);
         };
         match decision {
             Ok(()) => self.open(io, key, id),
@@ -212,7 +212,13 @@ impl<S: 'static> Core<S> {
     }
 
     /// The same for who has no handshake to be answered.
-    fn decided_otherwise(&mut self, id: ConnectionId, link: Link, decision: Result<(), Reject>) {
+    fn decided_otherwise(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        id: ConnectionId,
+        link: Link,
+        decision: Result<(), Reject>,
+    ) {
         let mut opening = self.opening(id).map(std::mem::take).unwrap_or_default();
         match decision {
             Ok(()) => {
@@ -223,10 +229,14 @@ impl<S: 'static> Core<S> {
                 match link {
                     Link::Session(key) => engine.accept_session(key),
                     Link::SocketIo(key) => {
-                        engine.accept_socketio(key, id, packets, &opening.headers);
+                        let lines = &opening.headers;
+                        if let Some(upgrade) = engine.accept_socketio(key, id, packets, lines) {
+                            self.accept_upgrade(io, key, upgrade, lines);
+                        }
                     }
                     _ => {}
                 }
+                let engine = self.engine();
                 if waited {
                     engine.release(id);
                 }

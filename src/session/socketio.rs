@@ -213,6 +213,12 @@ impl<R> Session<R> {
         self.beat = Instant::FAR;
     }
 
+    /// Closes without a packet of its own.
+    pub fn close_silently(&mut self) {
+        self.stage = Stage::Closing;
+        self.beat = Instant::FAR;
+    }
+
     /// Bytes that waiting packets take.
     pub fn waiting(&self) -> usize {
         self.packets.len() + self.ends.len() * size_of::<usize>()

@@ -1,12 +1,13 @@
 //! How connections of Socket.IO begin and end: what is answered, what the client is told, and what is
 //! left of the session.
 
-use super::session::{RECONNECT, UNAUTHORIZED};
-use super::site;
+use super::session::{Asked, RECONNECT, UNAUTHORIZED};
+use super::{Generation, site};
 use crate::Reject;
 use crate::conn::ConnKey;
 use crate::conn::http1::{OutBody, Outgoing};
 use crate::connection::{Cause, CloseReason, ConnectionId};
+use crate::proto::sio06;
 use crate::proto::sio09::{handshake, packet};
 use crate::server::engine::{Engine, Link, Next};
 use crate::server::sessions::{Family, Place, SessionKey};
@@ -20,15 +21,29 @@ impl<S: 'static> Engine<S> {
         id: ConnectionId,
         packets: Vec<Box<[u8]>>,
         headers: &[u8],
-    ) {
+    ) -> Option<Asked> {
         let endpoint = self.endpoint_of(id);
-        let Some(it) = self.sessions.socketio(key) else {
-            return;
-        };
+        let it = self.sessions.socketio(key)?;
         let rules = Rc::clone(&it.rules);
+        let mut asked = None;
         if endpoint.is_none() {
             it.session.accept(self.conns.now, &rules.limits);
-            if let Some((mut place, script)) = it.handshake.take().map(|it| *it) {
+            asked = it.asked.take().map(|asked| *asked);
+        }
+        let sid = self.sessions.arena.get(key)?.name.1.clone();
+        if rules.generation == Generation::V06 {
+            // The first message is the id, whatever follows.
+            self.push_packet(key, |out| sio06::frame::push_text(out, &sid));
+        } else {
+            let endpoint = endpoint.as_deref().unwrap_or_default();
+            self.push_packet(key, |out| packet::push_connect(out, endpoint));
+        }
+        self.conns.stats.messages_out += packets.len() as u64;
+        for packet in packets {
+            self.push_packet(key, |out| out.extend_from_slice(&packet));
+        }
+        match asked {
+            Some(Asked::Handshake(mut place, script)) => {
                 let mut body = Vec::new();
                 let settings = &rules.settings;
                 let beat = settings.heartbeat_interval;
@@ -40,20 +55,21 @@ impl<S: 'static> Engine<S> {
                 };
                 let beat = (!beat.is_zero()).then(|| announced(longest));
                 let close = announced(settings.xhr_polling_timeout);
-                let entry = self.sessions.arena.get(key);
-                let sid = entry.map_or("", |entry| &*entry.name.1);
-                handshake::push_body(&mut body, sid, beat, close, &rules.transports);
+                handshake::push_body(&mut body, &sid, beat, close, &rules.transports);
                 place.headers.extend_from_slice(headers);
                 self.answer_handshake(&place, script, &body);
             }
-        }
-        let endpoint = endpoint.as_deref().unwrap_or_default();
-        self.push_packet(key, |out| packet::push_connect(out, endpoint));
-        self.conns.stats.messages_out += packets.len() as u64;
-        for packet in packets {
-            self.push_packet(key, |out| out.extend_from_slice(&packet));
+            Some(Asked::Receiver(mut at)) => {
+                at.place.headers.extend_from_slice(headers);
+                self.attach_socketio(key, at);
+            }
+            upgrade => {
+                self.after_flush(key);
+                return upgrade;
+            }
         }
         self.after_flush(key);
+        None
     }
 
     fn answer_handshake(&mut self, place: &Place, script: Option<u32>, body: &[u8]) {
@@ -94,28 +110,42 @@ impl<S: 'static> Engine<S> {
             self.push_packet(key, |out| packet::push_error(out, &endpoint, UNAUTHORIZED));
             return self.resume_session(key);
         }
-        let handshake = self
-            .sessions
-            .socketio(key)
-            .and_then(|it| it.handshake.take());
+        let asked = self.sessions.socketio(key).and_then(|it| it.asked.take());
         if let Some(entry) = self.sessions.arena.get_mut(key) {
             entry.connection = None;
         }
         self.forget_session(key, Cause::Server);
-        if let Some((mut place, script)) = handshake.map(|it| *it) {
-            place.headers.extend_from_slice(headers);
-            reject.push_headers(&mut place.headers);
-            let (status, text) = site::refusal(reject);
-            self.refuse_script(&place, script, status, &text);
-        }
+        let Some(asked) = asked else { return };
+        let mut lines = headers.to_vec();
+        reject.push_headers(&mut lines);
+        let (status, text) = site::refusal(reject);
+        self.refuse_asked(*asked, status, &text, &lines);
+    }
+
+    /// Refuses whoever asked for a session.
+    pub(in crate::server) fn refuse_asked(
+        &mut self,
+        asked: Asked,
+        status: u16,
+        text: &str,
+        lines: &[u8],
+    ) {
+        let (mut place, script, close) = match asked {
+            Asked::Handshake(place, script) => (place, script, false),
+            Asked::Receiver(at) => (at.place, None, false),
+            // What follows a refused upgrade may be no HTTP.
+            Asked::Upgrade(at, ..) => (at.place, None, true),
+        };
+        place.headers.extend_from_slice(lines);
+        self.refuse_script(&place, script, (status, close), text);
     }
 
     /// Refuses a handshake; a script can only be told with 200.
-    pub(in crate::server) fn refuse_script(
+    fn refuse_script(
         &mut self,
         place: &Place,
         script: Option<u32>,
-        status: u16,
+        (status, close): (u16, bool),
         text: &str,
     ) {
         let mut out = Vec::new();
@@ -134,7 +164,7 @@ impl<S: 'static> Engine<S> {
             content_type: Some(content_type),
             headers: &place.headers,
             body: OutBody::Bytes(&out),
-            close: false,
+            close,
         };
         if self.conns.answer(place.conn, place.serial, response) {
             self.next.push_back(Next::Answered(place.conn));
@@ -179,10 +209,14 @@ impl<S: 'static> Engine<S> {
         let endpoints = std::mem::take(&mut it.endpoints);
         // After a disconnect packet clients do not come back; these are to, here or elsewhere.
         let again = why.cause == Cause::Shutdown || why.code == SERVICE_RESTART;
-        it.session.close(|out| match again {
-            true => packet::push_error(out, "", RECONNECT),
-            false => packet::push_disconnect(out, ""),
-        });
+        match (it.generation(), again) {
+            (Generation::V06, _) => it.session.close_silently(),
+            (Generation::V09, true) => {
+                it.session
+                    .close(|out| packet::push_error(out, "", RECONNECT));
+            }
+            (Generation::V09, false) => it.session.close(|out| packet::push_disconnect(out, "")),
+        }
         self.conns.queued += it.session.waiting() - before;
         self.unpark(key);
         self.sessions.mark_dirty(key);

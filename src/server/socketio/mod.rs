@@ -5,6 +5,7 @@
 
 mod life;
 mod packets;
+mod requests06;
 pub(crate) mod session;
 mod site;
 
@@ -15,6 +16,7 @@ use crate::config::SocketIoSettings;
 use crate::conn::ConnKey;
 use crate::conn::http1::{OutBody, Outgoing};
 use crate::connection::Transport;
+use crate::proto::sio06;
 use crate::proto::sio09::path::{self, Route};
 use crate::proto::sio09::wrapping::{self, Post};
 use crate::proto::sio09::{handshake, packet};
@@ -22,21 +24,44 @@ use crate::proto::ws::Kind;
 use crate::proto::ws::frame::write_message;
 use crate::proto::ws::handshake::write_101;
 use crate::reactor::IoLoop;
-use crate::router::{SocketIo, SocketIoMount};
+use crate::router::{SocketIo, SocketIo06, SocketIoMount};
 use crate::server::Msg;
 use crate::server::core::Core;
 use crate::server::engine::{Link, Opening, Rare};
 use crate::server::files::Files;
 use crate::server::request::Request;
+use crate::server::routing::Mounted;
 use crate::server::sessions::{Family, Place, SessionKey};
 use crate::server::timers::TimerRun;
 use crate::session::socketio::{self, Session};
 use std::rc::Rc;
 
+/// Which Socket.IO a session speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Generation {
+    /// 0.6: messages, and nothing else.
+    V06,
+    /// 0.7 to 0.9.
+    V09,
+}
+
+impl Generation {
+    /// The packet that ends a poll and says nothing, if there is one.
+    fn nothing(self) -> Option<&'static [u8]> {
+        match self {
+            Self::V06 => None,
+            Self::V09 => Some(packet::NOOP),
+        }
+    }
+}
+
 /// What the sessions of a mount keep to.
 pub(crate) struct Rules {
+    pub(crate) generation: Generation,
     pub(crate) limits: socketio::Limits,
     pub(crate) settings: SocketIoSettings,
+    /// Messages, or packets, of one request.
+    pub(crate) messages_max: usize,
     /// The names of its transports, in their order.
     pub(crate) transports: Vec<&'static str>,
     /// Which mount.
@@ -44,10 +69,29 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// The rules for sessions of 0.6, with what they share with the later ones.
+    pub(crate) fn of_06(of: &SocketIo, old: &SocketIo06, mount: usize) -> Self {
+        let shared = Self::new(of, mount);
+        let beat = old.settings.heartbeat_interval;
+        Self {
+            generation: Generation::V06,
+            limits: socketio::Limits {
+                heartbeat_interval: (!beat.is_zero()).then_some(beat),
+                missed_max: old.settings.heartbeats_missed_max,
+                global_heartbeats: false,
+                ..shared.limits
+            },
+            messages_max: old.settings.messages_max,
+            ..shared
+        }
+    }
+
     pub(crate) fn new(of: &SocketIo, mount: usize) -> Self {
         let settings = of.settings.clone();
         let beat = settings.heartbeat_interval;
         Self {
+            generation: Generation::V09,
+            messages_max: settings.packets_max,
             limits: socketio::Limits {
                 heartbeat_interval: (!beat.is_zero()).then_some(beat),
                 missed_max: settings.heartbeats_missed_max,
@@ -78,11 +122,20 @@ impl<S: 'static> Core<S> {
         req: Request<'_>,
     ) {
         let table = Rc::clone(&self.table);
-        let (SocketIoMount { of, .. }, _) = &table.socketio()[mount as usize];
+        let SocketIoMount { of, router, .. } = &table.socketio()[mount as usize].mount;
         let site = Site::new(of, &req);
         let upgrade = req.head.has_option("Upgrade", "websocket");
         let cors = site.cors();
-        let Some(route) = path::parse(rest) else {
+        // What 0.7 to 0.9 ask for begins with `/1`, which may be data of the application for 0.6.
+        let route = path::parse(rest);
+        if route.is_none_or(|route| !route.is_of_09()) {
+            let old = sio06::path::parse(rest);
+            let old = old.filter(|old| old.extra.is_empty() || router.extra.is_some());
+            if let Some(route) = old {
+                return self.socketio06(io, at, mount, route, raw, req);
+            }
+        }
+        let Some(route) = route.filter(|route| of.socketio09 || !route.is_of_09()) else {
             return self.say(at, 404, "404 Not Found\n", &cors, upgrade);
         };
         if req.method() == "OPTIONS" {
@@ -138,14 +191,10 @@ impl<S: 'static> Core<S> {
         req: Request<'_>,
     ) {
         let table = Rc::clone(&self.table);
-        let (mounted, rules) = &table.socketio()[mount as usize];
-        let SocketIoMount {
-            router,
-            of,
-            websocket,
-        } = mounted;
-        let number = *websocket as u32;
-        let site = Site::new(of, &req);
+        let Mounted {
+            mount: of, rules, ..
+        } = &table.socketio()[mount as usize];
+        let site = Site::new(&of.of, &req);
         let script = handshake::jsonp_index(req.query("jsonp").as_deref());
         let headers = match script {
             None => site.cors(),
@@ -155,11 +204,31 @@ impl<S: 'static> Core<S> {
         place
             .headers
             .extend_from_slice(b"Cache-Control: no-store\r\n");
+        let asked = session::Asked::Handshake(place, script);
         if !site.allows(script.is_some()) {
             let engine = self.engine();
             engine.conns.stats.handshakes_refused += 1;
-            return engine.refuse_script(&place, script, 403, "handshake bad origin");
+            return engine.refuse_asked(asked, 403, "handshake bad origin", b"");
         }
+        self.begin_session(io, (mount, rules), asked, raw, req);
+    }
+
+    /// Makes a session, if there is room, and asks the application about it.
+    fn begin_session(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        (mount, rules): (u32, &Rc<Rules>),
+        asked: session::Asked,
+        raw: &[u8],
+        req: Request<'_>,
+    ) {
+        let table = Rc::clone(&self.table);
+        let SocketIoMount {
+            router,
+            of,
+            websocket,
+        } = &table.socketio()[mount as usize].mount;
+        let number = *websocket as u32;
         let (max, per_ip) = (of.settings.sessions_max, of.settings.sessions_per_ip_max);
         let ip = req.remote_ip();
         let short = self.engine().conns.draining || self.is_short_of_memory();
@@ -170,27 +239,27 @@ impl<S: 'static> Core<S> {
         let Some(sid) = id.flatten() else {
             let engine = self.engine();
             engine.conns.stats.handshakes_refused += 1;
-            place.headers.extend_from_slice(b"Retry-After: 1\r\n");
-            return engine.refuse_script(&place, script, 503, "handshake error");
+            return engine.refuse_asked(asked, 503, "handshake error", b"Retry-After: 1\r\n");
         };
+        let transport = asked.transport();
         let req = Request {
-            transport: None,
+            transport: Some(transport).filter(|it| *it != Transport::None),
             ..req
         };
         let index = self.number(router);
         let Some(object) = self.guard(router.name, || (router.make)(&req)) else {
             return self
                 .engine()
-                .refuse_script(&place, script, 500, "handshake error");
+                .refuse_asked(asked, 500, "handshake error", b"");
         };
         let mut session = session::SocketIo::new(Session::new(), Rc::clone(rules));
-        session.handshake = Some(Box::new((place, script)));
+        session.asked = Some(Box::new(asked));
         let from = (req.peer(), ip);
         let sessions = &mut self.engine().sessions;
         let key = sessions.insert(number, &sid, Family::SocketIo(session), from);
         let kept = router.keeps_request().then(|| Rc::new(req.keep(raw)));
         let rare = Rare::opening(Opening::new(None), kept);
-        let by = (Link::SocketIo(key), Transport::None);
+        let by = (Link::SocketIo(key), transport);
         let id = self.engine().begin(index, by, object, rare);
         if let Some(entry) = self.engine().sessions.arena.get_mut(key) {
             entry.connection = Some(id);
@@ -242,17 +311,10 @@ impl<S: 'static> Core<S> {
         req: Request<'_>,
     ) {
         let table = Rc::clone(&self.table);
-        let (SocketIoMount { of, websocket, .. }, _) = &table.socketio()[mount as usize];
+        let SocketIoMount { of, websocket, .. } = &table.socketio()[mount as usize].mount;
         let site = Site::new(of, &req);
         let upgrade = req.head.has_option("Upgrade", "websocket");
-        let key = self.engine().sessions.find(*websocket as u32, sid);
-        let key = key.filter(|key| {
-            // Before its handshake is answered nobody knows its id.
-            self.engine()
-                .sessions
-                .socketio(*key)
-                .is_some_and(|it| it.session.is_open() || it.session.is_closing())
-        });
+        let key = self.find_session(*websocket as u32, sid, Generation::V09);
         let way = transport.map(|transport| way(transport, &req));
         let way = way.filter(|way| of.enabled_protocols.contains(&way.transport()));
         let script = matches!(way, Some(Way::JsonpPolling(_))) && req.method() == "GET";
@@ -306,6 +368,37 @@ impl<S: 'static> Core<S> {
         }
     }
 
+    /// The session of that id. Before its handshake is answered nobody knows it.
+    fn find_session(
+        &mut self,
+        websocket: u32,
+        sid: &str,
+        generation: Generation,
+    ) -> Option<SessionKey> {
+        let key = self.engine().sessions.find(websocket, sid)?;
+        let it = self.engine().sessions.socketio(key)?;
+        let known = it.session.is_open() || it.session.is_closing();
+        (known && it.generation() == generation).then_some(key)
+    }
+
+    /// Completes an upgrade for a session.
+    pub(in crate::server) fn accept_upgrade(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        key: SessionKey,
+        asked: session::Asked,
+        headers: &[u8],
+    ) {
+        let session::Asked::Upgrade(at, shake, websocket) = asked else {
+            return;
+        };
+        let mut head = Vec::new();
+        write_101(&mut head, &shake, None, headers);
+        self.become_websocket(io, at.place.conn, websocket, 0, &head);
+        self.engine().conns.stats.websockets_opened += 1;
+        self.engine().attach_socketio(key, at);
+    }
+
     /// Whether a session is asked for by another address than it was made by, where that matters.
     fn is_from_elsewhere(
         &mut self,
@@ -337,7 +430,7 @@ impl<S: 'static> Core<S> {
         });
         let of = rules
             .as_ref()
-            .map(|rules| &table.socketio()[rules.mount].0.of);
+            .map(|rules| &table.socketio()[rules.mount].mount.of);
         if of.is_some_and(|of| self.is_from_elsewhere(of, key, req)) {
             return self.refuse_with(conn, 401, "", b"");
         }
@@ -408,12 +501,7 @@ impl<S: 'static> Core<S> {
         }
         let mut place = place(at, lines);
         place.thanks = "1";
-        let full = self.engine().is_session_inbox_full(key);
-        let engine = self.engine();
-        match engine.sessions.arena.get_mut(key).filter(|_| full) {
-            Some(entry) => entry.parked = Some(place),
-            None => engine.answer_send(&place),
-        }
+        self.engine().answer_or_park(key, place);
     }
 
     /// Answers at once, and ends the conn if wanted: what follows a refused upgrade may be no HTTP.

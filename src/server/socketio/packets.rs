@@ -1,18 +1,20 @@
 //! Packets that come: from their text to the callbacks of the connection they are for.
 
+use super::Generation;
 use super::session::UNAUTHORIZED;
 use crate::Reject;
 use crate::conn::ConnKey;
 use crate::connection::{Cause, ConnectionId, Event, Message};
 use crate::events::{Answer, EventArgs};
 use crate::proto::json;
+use crate::proto::sio06::{self, frame::Frame};
 use crate::proto::sio09::packet::{self, AckId, Packet};
 use crate::proto::sio09::payload;
 use crate::reactor::IoLoop;
 use crate::server::Msg;
 use crate::server::core::Core;
 use crate::server::emitting::Acking;
-use crate::server::engine::{Link, Opening, Rare};
+use crate::server::engine::{Held, Link, Opening, Rare};
 use crate::server::messages::Out;
 use crate::server::object::{At as CallAt, Handled};
 use crate::server::request::Request;
@@ -33,44 +35,98 @@ impl<S: 'static> Core<S> {
     pub(super) fn session_payload(&mut self, io: &mut IoLoop<Msg>, key: SessionKey, body: &str) {
         let mut out = None;
         let mut count = 0;
-        for text in payload::packets(body) {
-            count += u64::from(self.packet(io, key, text, &mut out));
-            if self.engine().has_follow_up() {
-                self.put_back(&mut out);
-                self.follow_up(io);
+        match self.engine().sessions.generation(key) {
+            Generation::V06 => count = self.frames(io, key, body, &mut out),
+            Generation::V09 => {
+                for text in payload::packets(body) {
+                    count += u64::from(self.packet(io, key, text, &mut out));
+                    self.follow_packet(io, &mut out);
+                }
             }
         }
         self.put_back(&mut out);
         self.engine().conns.stats.messages_in += count;
     }
 
-    /// A packet from a WebSocket; answers whether it was a message or an event.
+    /// Does what follows from a packet, before the next one.
+    #[inline]
+    fn follow_packet(&mut self, io: &mut IoLoop<Msg>, out: &mut Out<S>) {
+        if self.engine().has_follow_up() {
+            self.put_back(out);
+            self.follow_up(io);
+        }
+    }
+
+    /// The messages of a payload of 0.6; answers how many there were.
+    fn frames(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        key: SessionKey,
+        payload: &str,
+        out: &mut Out<S>,
+    ) -> u64 {
+        let mut count = 0;
+        for frame in sio06::frame::frames(payload) {
+            let engine = self.shared.engine.get_mut();
+            let Some(it) = engine.sessions.socketio(key) else {
+                break;
+            };
+            it.session.heard();
+            if !it.session.is_open() {
+                break;
+            }
+            let text;
+            let message = match frame {
+                Ok(Frame::Text(text)) => Message::from(text),
+                Ok(Frame::Json(value)) => {
+                    text = json::without_lone_surrogates(value);
+                    Message::of_json(text.as_bytes())
+                }
+                Ok(Frame::Heartbeat(_)) => continue,
+                Err(broken) => {
+                    log::debug!("a message was dropped: {broken:?}");
+                    engine.count_broken(key);
+                    self.follow_packet(io, out);
+                    continue;
+                }
+            };
+            let held = || Held::message(message);
+            let incoming = Incoming::Message(message);
+            count += u64::from(self.hand_over(key, ("", held), incoming, AckId::None, out));
+            self.follow_packet(io, out);
+        }
+        count
+    }
+
+    /// The packet, or the messages, of a WebSocket; answers how many messages and events there were.
     pub(in crate::server) fn websocket_packet(
         &mut self,
         io: &mut IoLoop<Msg>,
         (conn, bits): (ConnKey, u64),
         bytes: &[u8],
         out: &mut Out<S>,
-    ) -> bool {
+    ) -> u64 {
         let Some(key) = SessionKey::from_bits(bits) else {
-            return false;
+            return 0;
         };
         if !self.engine().is_receiver(key, conn) {
             let it = self.engine().sessions.socketio(key);
             let Some(passed) = it.and_then(|it| it.trial.take_if(|at| at.place.conn == conn))
             else {
-                return false;
+                return 0;
             };
             self.engine().attach_socketio(key, passed);
         }
         // The WebSocket's machine has checked the text.
         let text = std::str::from_utf8(bytes).unwrap_or_default();
-        let counts = self.packet(io, key, text, out);
-        if self.engine().has_follow_up() {
-            self.put_back(out);
-            self.follow_up(io);
+        match self.engine().sessions.generation(key) {
+            Generation::V06 => self.frames(io, key, text, out),
+            Generation::V09 => {
+                let counts = self.packet(io, key, text, out);
+                self.follow_packet(io, out);
+                u64::from(counts)
+            }
         }
-        counts
     }
 
     /// Handles a packet; answers whether it was a message or an event.
@@ -90,6 +146,7 @@ impl<S: 'static> Core<S> {
         if !it.session.is_open() {
             return false;
         }
+        let held = || Held::Packet(text.into());
         match packet::parse(text) {
             Ok(Packet::Event {
                 ack,
@@ -102,7 +159,7 @@ impl<S: 'static> Core<S> {
                     return false;
                 }
                 let incoming = Incoming::Event { name: &name, args };
-                self.hand_over(key, (endpoint, text), incoming, ack, out)
+                self.hand_over(key, (endpoint, held), incoming, ack, out)
             }
             Ok(Packet::Message {
                 ack,
@@ -110,7 +167,7 @@ impl<S: 'static> Core<S> {
                 data,
             }) => {
                 let incoming = Incoming::Message(Message::from(data));
-                self.hand_over(key, (endpoint, text), incoming, ack, out)
+                self.hand_over(key, (endpoint, held), incoming, ack, out)
             }
             Ok(Packet::Json {
                 ack,
@@ -119,7 +176,7 @@ impl<S: 'static> Core<S> {
             }) => {
                 let data = json::without_lone_surrogates(data);
                 let incoming = Incoming::Message(Message::of_json(data.as_bytes()));
-                self.hand_over(key, (endpoint, text), incoming, ack, out)
+                self.hand_over(key, (endpoint, held), incoming, ack, out)
             }
             Ok(Packet::Heartbeat | Packet::Noop | Packet::Error { .. }) => false,
             Ok(other) => {
@@ -146,11 +203,11 @@ impl<S: 'static> Core<S> {
         }
     }
 
-    /// Finds who it is for, and hands it over, or keeps its text while an `Ordered` is held.
+    /// Finds who it is for, and hands it over, or keeps what `held` makes while an `Ordered` is held.
     fn hand_over(
         &mut self,
         key: SessionKey,
-        (endpoint, text): (&str, &str),
+        (endpoint, held): (&str, impl FnOnce() -> Held),
         incoming: Incoming<'_>,
         ack: AckId,
         out: &mut Out<S>,
@@ -175,7 +232,7 @@ impl<S: 'static> Core<S> {
             };
             if entry.holds > 0 {
                 let inbox = &mut entry.rare.get_or_insert_default().inbox;
-                inbox.push_back((crate::Kind::Text, text.as_bytes().into()));
+                inbox.push_back(held());
                 if inbox.len() >= self.settings.inbox_max {
                     engine.hold_conn(key, true);
                 }
@@ -324,7 +381,7 @@ impl<S: 'static> Core<S> {
         let transport = parent.transport;
         let kept = parent.rare.as_ref().and_then(|rare| rare.kept.clone());
         let table = Rc::clone(&self.table);
-        let router = &table.socketio()[rules.mount].0.router;
+        let router = &table.socketio()[rules.mount].mount.router;
         let trusted = Rc::clone(&self.trusted);
         let lend = |f: &mut dyn FnMut(&Request<'_>)| {
             let trusted = |ip| trusted.contains(ip);

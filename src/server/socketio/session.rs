@@ -1,13 +1,15 @@
 //! Sessions of Socket.IO: their ids and endpoints, the packets they send, and the way of those to
 //! whatever receiver there is.
 
-use super::Rules;
+use super::{Generation, Rules};
 use crate::conn::http1::{OutBody, Outgoing};
 use crate::conn::{ConnKey, Frame, Queued};
 use crate::connection::{Cause, ConnectionId, Sent, Transport};
+use crate::proto::sio06;
 use crate::proto::sio09::payload::Payload;
 use crate::proto::sio09::{handshake, packet, wrapping};
 use crate::proto::ws::Kind;
+use crate::proto::ws::handshake::Handshake;
 use crate::server::engine::{Engine, Life, Link, Next};
 use crate::server::sessions::{Family, Place, SessionKey, Sessions};
 use crate::session::socketio::{self, Due, Session};
@@ -23,8 +25,30 @@ pub(crate) struct SocketIo {
     pub(crate) broken: u32,
     /// A WebSocket that has to show that packets pass before it is attached.
     pub(crate) trial: Option<At>,
-    /// The request that is answered when the application has decided.
-    pub(crate) handshake: Option<Box<(Place, Option<u32>)>>,
+    /// What is answered when the application has decided.
+    pub(crate) asked: Option<Box<Asked>>,
+    /// Heartbeats of 0.6 are numbered.
+    beats: u32,
+}
+
+/// A request that waits for the application's decision.
+pub(crate) enum Asked {
+    /// A handshake of 0.7 to 0.9, and the function that its answer calls if it is a script.
+    Handshake(Place, Option<u32>),
+    /// The first receiver of a session of 0.6.
+    Receiver(At),
+    /// The same, a WebSocket: its answer, and at which mount.
+    Upgrade(At, Handshake, u32),
+}
+
+impl Asked {
+    /// The transport that it brings.
+    pub(super) fn transport(&self) -> Transport {
+        match self {
+            Self::Handshake(..) => Transport::None,
+            Self::Receiver(at) | Self::Upgrade(at, ..) => at.way.transport(),
+        }
+    }
 }
 
 /// A receiver: where it is, and how packets are put there.
@@ -43,6 +67,7 @@ pub(crate) enum Way {
     /// In a call of the function with that index.
     JsonpPolling(u32),
     HtmlFile,
+    XhrMultipart,
 }
 
 impl Way {
@@ -53,6 +78,7 @@ impl Way {
             Self::XhrPolling => Transport::XhrPolling,
             Self::JsonpPolling(_) => Transport::JsonpPolling,
             Self::HtmlFile => Transport::HtmlFile,
+            Self::XhrMultipart => Transport::XhrMultipart,
         }
     }
 
@@ -60,7 +86,7 @@ impl Way {
         match self {
             Self::WebSocket | Self::FlashSocket => socketio::Kind::WebSocket,
             Self::XhrPolling | Self::JsonpPolling(_) => socketio::Kind::Poll,
-            Self::HtmlFile => socketio::Kind::Stream,
+            Self::HtmlFile | Self::XhrMultipart => socketio::Kind::Stream,
         }
     }
 
@@ -68,16 +94,34 @@ impl Way {
         match self {
             Self::JsonpPolling(_) => "text/javascript; charset=UTF-8",
             Self::HtmlFile => "text/html; charset=UTF-8",
+            Self::XhrMultipart => sio06::wrapping::MULTIPART_CONTENT_TYPE,
             _ => "text/plain; charset=UTF-8",
         }
     }
 
     /// Appends a payload as it goes over the wire.
-    fn wrap(self, payload: &str, out: &mut Vec<u8>) {
-        match self {
-            Self::JsonpPolling(index) => handshake::push_jsonp(out, index, payload),
-            Self::HtmlFile => wrapping::push_htmlfile(out, payload),
+    fn wrap(self, generation: Generation, payload: &str, out: &mut Vec<u8>) {
+        match (self, generation) {
+            (Self::JsonpPolling(index), Generation::V09) => {
+                handshake::push_jsonp(out, index, payload);
+            }
+            (Self::JsonpPolling(index), Generation::V06) => {
+                sio06::wrapping::push_jsonp(out, index, payload);
+            }
+            (Self::HtmlFile, Generation::V09) => wrapping::push_htmlfile(out, payload),
+            (Self::HtmlFile, Generation::V06) => sio06::wrapping::push_htmlfile(out, payload),
+            (Self::XhrMultipart, _) => sio06::wrapping::push_part(out, payload),
             _ => out.extend_from_slice(payload.as_bytes()),
+        }
+    }
+
+    /// What a streamed answer begins with.
+    fn prelude(self, generation: Generation) -> &'static [u8] {
+        match (self, generation) {
+            (Self::HtmlFile, Generation::V09) => wrapping::HTMLFILE_PRELUDE,
+            (Self::HtmlFile, Generation::V06) => sio06::wrapping::HTMLFILE_PRELUDE,
+            (Self::XhrMultipart, _) => sio06::wrapping::MULTIPART_PRELUDE,
+            _ => b"",
         }
     }
 }
@@ -90,8 +134,13 @@ impl SocketIo {
             endpoints: Vec::new(),
             broken: 0,
             trial: None,
-            handshake: None,
+            asked: None,
+            beats: 0,
         }
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
+        self.rules.generation
     }
 
     /// The connection below the root that has this name.
@@ -110,6 +159,14 @@ impl SocketIo {
 }
 
 impl Sessions {
+    /// What a session of Socket.IO speaks.
+    pub(crate) fn generation(&self, key: SessionKey) -> Generation {
+        match self.arena.get(key).map(|entry| &entry.family) {
+            Some(Family::SocketIo(it)) => it.generation(),
+            Some(Family::SockJs(_)) | None => Generation::V09,
+        }
+    }
+
     #[inline]
     pub(crate) fn socketio(&mut self, key: SessionKey) -> Option<&mut SocketIo> {
         match &mut self.arena.get_mut(key)?.family {
@@ -253,6 +310,9 @@ impl<S: 'static> Engine<S> {
             return;
         }
         let Some(receiver) = it.session.receiver() else {
+            if it.session.is_over() {
+                self.forget_session(key, Cause::Server);
+            }
             return;
         };
         let (conn, way) = (receiver.at.place.conn, receiver.at.way);
@@ -272,8 +332,8 @@ impl<S: 'static> Engine<S> {
             for packet in it.session.packets() {
                 self.conns.send_waiting(conn, packet);
             }
-        } else {
-            wrap(it.session.packets(), way, &mut out);
+        } else if !it.session.is_empty() || way.kind() == socketio::Kind::Poll {
+            wrap(it.session.packets(), it.generation(), way, &mut out);
         }
         it.session.taken();
         let receiver = last.then(|| it.session.detach(now, limits)).flatten();
@@ -287,7 +347,7 @@ impl<S: 'static> Engine<S> {
             .and_then(|it| it.session.receiver())
         {
             let at = &receiver.at.place;
-            if way == Way::HtmlFile {
+            if way.kind() == socketio::Kind::Stream {
                 self.conns.stream_waiting(at.conn, at.serial, &out);
             }
         }
@@ -298,7 +358,7 @@ impl<S: 'static> Engine<S> {
     }
 
     /// Ends what a receiver is, with these last bytes.
-    fn finish(&mut self, receiver: &socketio::Receiver<At>, bytes: &[u8]) {
+    pub(super) fn finish(&mut self, receiver: &socketio::Receiver<At>, bytes: &[u8]) {
         let At { place, way } = &receiver.at;
         let ended = match way {
             Way::WebSocket | Way::FlashSocket => {
@@ -306,8 +366,10 @@ impl<S: 'static> Engine<S> {
                 self.conns.close_websocket(place.conn, code, "");
                 false
             }
-            Way::HtmlFile => {
-                self.conns.stream_waiting(place.conn, place.serial, bytes);
+            Way::HtmlFile | Way::XhrMultipart => {
+                if !bytes.is_empty() {
+                    self.conns.stream_waiting(place.conn, place.serial, bytes);
+                }
                 self.conns.end_stream(place.conn, place.serial)
             }
             Way::XhrPolling | Way::JsonpPolling(_) => {
@@ -329,9 +391,9 @@ impl<S: 'static> Engine<S> {
     /// Answers a request for packets with one, without a session.
     pub(in crate::server) fn answer_packet(&mut self, place: Place, way: Way, text: &[u8]) {
         let mut out = Vec::new();
-        wrap(std::iter::once(text), way, &mut out);
+        wrap(std::iter::once(text), Generation::V09, way, &mut out);
         let at = At { place, way };
-        self.begin_stream(&at);
+        self.begin_stream(&at, Generation::V09);
         let kind = way.kind();
         self.finish(&socketio::Receiver { at, kind }, &out);
     }
@@ -339,8 +401,8 @@ impl<S: 'static> Engine<S> {
     // ---- receivers --------------------------------------------------------------------------
 
     /// A streamed answer begins at once: head and prelude.
-    fn begin_stream(&mut self, at: &At) {
-        if at.way != Way::HtmlFile {
+    fn begin_stream(&mut self, at: &At, generation: Generation) {
+        if at.way.kind() != socketio::Kind::Stream {
             return;
         }
         let place = &at.place;
@@ -352,7 +414,7 @@ impl<S: 'static> Engine<S> {
             close: false,
         };
         self.conns.answer(place.conn, place.serial, response);
-        let prelude = wrapping::HTMLFILE_PRELUDE;
+        let prelude = at.way.prelude(generation);
         self.conns.stream(place.conn, place.serial, prelude);
     }
 
@@ -362,12 +424,13 @@ impl<S: 'static> Engine<S> {
         let Some(it) = self.sessions.socketio(key) else {
             return;
         };
+        let generation = it.generation();
         if let Some(old) = it.session.detach(now, &it.rules.limits) {
             let mut out = Vec::new();
-            wrap(std::iter::once(packet::NOOP), old.at.way, &mut out);
+            wrap(generation.nothing(), generation, old.at.way, &mut out);
             self.finish(&old, &out);
         }
-        self.begin_stream(&at);
+        self.begin_stream(&at, generation);
         self.conns.set_session(at.place.conn, key.to_bits());
         let (kind, transport) = (at.way.kind(), at.way.transport());
         if let Some(it) = self.sessions.socketio(key) {
@@ -409,6 +472,18 @@ impl<S: 'static> Engine<S> {
         }
     }
 
+    fn push_beat(&mut self, key: SessionKey) {
+        let Some(it) = self.sessions.socketio(key) else {
+            return;
+        };
+        it.beats = it.beats.wrapping_add(1);
+        let (generation, beats) = (it.generation(), it.beats);
+        self.push_packet(key, |out| match generation {
+            Generation::V06 => sio06::frame::push_heartbeat(out, beats),
+            Generation::V09 => out.extend_from_slice(packet::HEARTBEAT),
+        });
+    }
+
     /// The timer of a session has fired.
     pub(in crate::server) fn socketio_timeout(&mut self, key: SessionKey) {
         let now = self.conns.now;
@@ -421,13 +496,22 @@ impl<S: 'static> Engine<S> {
         };
         match it.session.handle_timeout(now, &it.rules.limits) {
             None => self.after_flush(key),
+            Some(Due::PollEnded) if it.generation() == Generation::V06 => {
+                // An empty answer is all that there is to say.
+                if let Some(old) = it.session.detach(now, &it.rules.limits) {
+                    let mut out = Vec::new();
+                    wrap(std::iter::empty(), Generation::V06, old.at.way, &mut out);
+                    self.finish(&old, &out);
+                }
+                self.after_flush(key);
+            }
             Some(Due::PollEnded) => {
                 self.push_packet(key, |out| out.extend_from_slice(packet::NOOP));
                 self.flush_session(key);
             }
             Some(Due::Silent) if !conn.is_some_and(|conn| self.conns.is_paused(conn)) => {
                 self.conns.stats.ping_timeouts += 1;
-                self.push_packet(key, |out| out.extend_from_slice(packet::HEARTBEAT));
+                self.push_beat(key);
                 if let Some(id) = root {
                     self.close(id, Cause::Timeout, 1000, "heartbeat timeout");
                 }
@@ -435,7 +519,7 @@ impl<S: 'static> Engine<S> {
             }
             // Whoever is not read cannot show that it lives.
             Some(Due::Silent | Due::Heartbeat) => {
-                self.push_packet(key, |out| out.extend_from_slice(packet::HEARTBEAT));
+                self.push_beat(key);
                 self.flush_session(key);
             }
             Some(Due::Expired) => self.forget_session(key, Cause::Timeout),
@@ -444,20 +528,34 @@ impl<S: 'static> Engine<S> {
 }
 
 /// Appends packets as one payload, wrapped.
-fn wrap<'p>(packets: impl Iterator<Item = &'p [u8]>, way: Way, out: &mut Vec<u8>) {
+fn wrap<'p>(
+    packets: impl IntoIterator<Item = &'p [u8]>,
+    generation: Generation,
+    way: Way,
+    out: &mut Vec<u8>,
+) {
     // Mostly there is one, which has no head.
+    let packets = packets.into_iter();
     let mut packets = packets.map(|packet| std::str::from_utf8(packet).unwrap_or_default());
-    let Some(first) = packets.next() else { return };
+    let first = packets.next().unwrap_or_default();
     let Some(second) = packets.next() else {
-        return way.wrap(first, out);
+        return way.wrap(generation, first, out);
     };
+    if generation == Generation::V06 {
+        let payload: String = [first, second].into_iter().chain(packets).collect();
+        return way.wrap(generation, &payload, out);
+    }
     let mut payload = Payload::new();
     for packet in [first, second].into_iter().chain(packets) {
         payload.push(packet);
     }
     let mut body = Vec::with_capacity(payload.len());
     payload.take_into(&mut body);
-    way.wrap(std::str::from_utf8(&body).unwrap_or_default(), out);
+    way.wrap(
+        generation,
+        std::str::from_utf8(&body).unwrap_or_default(),
+        out,
+    );
 }
 
 /// Client not handshaken, reconnect.

@@ -1,0 +1,163 @@
+//! Requests of Socket.IO 0.6, whose sessions begin with their first transport.
+
+use super::session::{Asked, At, Way};
+use super::site::{self, Site};
+use super::{Generation, place};
+use crate::conn::ConnKey;
+use crate::proto::sio06::frame;
+use crate::proto::sio06::path::{self, Route};
+use crate::proto::sio06::wrapping;
+use crate::reactor::IoLoop;
+use crate::router::{Extra, SocketIoMount};
+use crate::server::Msg;
+use crate::server::core::Core;
+use crate::server::request::Request;
+use crate::server::sessions::SessionKey;
+use std::rc::Rc;
+
+impl<S: 'static> Core<S> {
+    /// Answers a request whose path names a transport of 0.6.
+    pub(super) fn socketio06(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        (conn, serial): (ConnKey, u32),
+        mount: u32,
+        route: Route<'_>,
+        raw: &[u8],
+        req: Request<'_>,
+    ) {
+        let at = (conn, serial);
+        let table = Rc::clone(&self.table);
+        let mounted = &table.socketio()[mount as usize];
+        let SocketIoMount {
+            router,
+            of,
+            websocket,
+        } = &mounted.mount;
+        let upgrade = req.head.has_option("Upgrade", "websocket");
+        let site = Site::new(of, &req);
+        let lines = site.cors();
+        let extra = match &router.extra {
+            None => None,
+            Some(read) => {
+                let Some(Some(extra)) = self.guard(router.name, || read(route.extra)) else {
+                    return self.say(at, 404, "404 Not Found\n", &lines, upgrade);
+                };
+                Some(extra)
+            }
+        };
+        if req.method() == "OPTIONS" {
+            return self.say(at, 200, "", &site.preflight(), upgrade);
+        }
+        if !matches!(req.method(), "GET" | "POST") {
+            let mut lines = lines;
+            site::put(&mut lines, "Allow", "GET, POST, OPTIONS");
+            return self.say(at, 405, "", &lines, upgrade);
+        }
+        let way = match route.transport {
+            path::Transport::WebSocket => Some(Way::WebSocket),
+            path::Transport::FlashSocket => Some(Way::FlashSocket),
+            path::Transport::XhrPolling => Some(Way::XhrPolling),
+            path::Transport::XhrMultipart => Some(Way::XhrMultipart),
+            path::Transport::HtmlFile => Some(Way::HtmlFile),
+            path::Transport::JsonpPolling => route.index.map(Way::JsonpPolling),
+        };
+        let Some(way) = way else {
+            return self.say(at, 400, "", &lines, upgrade);
+        };
+        let rules = mounted.old.as_ref();
+        let on = of.socketio06.as_ref().map(|old| &old.enabled_protocols);
+        let (Some(rules), Some(on)) = (rules, on) else {
+            return self.say(at, 404, "404 Not Found\n", &lines, upgrade);
+        };
+        if !on.contains(&way.transport()) {
+            return self.say(at, 403, "", &lines, upgrade);
+        }
+        let script = matches!(way, Way::JsonpPolling(_)) && req.method() == "GET";
+        let lines = match script {
+            false => lines,
+            true => b"X-Content-Type-Options: nosniff\r\n".to_vec(),
+        };
+        let is_websocket = matches!(way, Way::WebSocket | Way::FlashSocket);
+        let key = route
+            .session
+            .and_then(|sid| self.find_session(*websocket as u32, sid, Generation::V06));
+        if self.is_from_elsewhere(of, key, &req) || (route.session.is_some() && key.is_none()) {
+            return self.say(at, 401, "", &lines, upgrade);
+        }
+        let place = place(at, lines);
+        if is_websocket && upgrade {
+            let mount_of = &table.mounts()[*websocket];
+            let Some(shake) = self.check_upgrade(conn, mount_of, &req) else {
+                return;
+            };
+            let asked = Asked::Upgrade(At { place, way }, shake, *websocket as u32);
+            return match key {
+                Some(key) => self.accept_upgrade(io, key, asked, b""),
+                None => self.begin_06(io, (mount, rules), asked, raw, (req, extra.as_ref())),
+            };
+        }
+        if is_websocket {
+            return self.say(at, 400, "Upgrade required\n", &place.headers, true);
+        }
+        if !site.allows(script) {
+            self.engine().conns.stats.handshakes_refused += 1;
+            return self.say(at, 403, "", &place.headers, upgrade);
+        }
+        match (req.method(), key) {
+            ("POST", Some(key)) => self.post_06(io, at, (key, way), place.headers, &req),
+            ("POST", None) => self.say(at, 401, "", &place.headers, upgrade),
+            (_, Some(key)) => self.engine().attach_socketio(key, At { place, way }),
+            (_, None) => {
+                let asked = Asked::Receiver(At { place, way });
+                self.begin_06(io, (mount, rules), asked, raw, (req, extra.as_ref()));
+            }
+        }
+    }
+
+    fn begin_06(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        to: (u32, &Rc<super::Rules>),
+        asked: Asked,
+        raw: &[u8],
+        (req, extra): (Request<'_>, Option<&Extra>),
+    ) {
+        // Shorter-lived than the request's own parts, and so it is made anew.
+        let req = Request { extra, ..req };
+        self.begin_session(io, to, asked, raw, req);
+    }
+
+    /// Messages of the client: they are handed on, then the request is answered.
+    fn post_06(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        at: (ConnKey, u32),
+        (key, way): (SessionKey, Way),
+        lines: Vec<u8>,
+        req: &Request<'_>,
+    ) {
+        if self.engine().is_session_inbox_full(key) {
+            return self.say(at, 503, "", &lines, false);
+        }
+        let max = self
+            .engine()
+            .sessions
+            .socketio(key)
+            .map(|it| it.rules.messages_max);
+        let max = max.unwrap_or_default();
+        let jsonp = matches!(way, Way::JsonpPolling(_));
+        let body = wrapping::post_body(req.body(), jsonp);
+        let body = body
+            .ok()
+            .filter(|body| frame::frames(body).take(max.saturating_add(1)).count() <= max);
+        let Some(body) = body else {
+            self.engine().conns.stats.protocol_errors += 1;
+            return self.say(at, 400, "", &lines, false);
+        };
+        self.session_payload(io, key, &body);
+        let mut place = place(at, lines);
+        place.thanks = "ok";
+        self.engine().answer_or_park(key, place);
+    }
+}
