@@ -4,7 +4,8 @@
 //! judges what is offered, [`write_101`] answers. The first failure decides.
 //!
 //! Not here: the origin rules (W8), which need the settings of the route and the scheme; extensions,
-//! whose header is only checked for its grammar (W10); hixie-76 and hixie-75.
+//! whose header is only checked for its grammar (W10); hixie-76 and hixie-75
+//! (`hixie/handshake.rs`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -87,16 +88,16 @@ pub fn check(
         return Err(METHOD);
     }
     if !request.http11 {
-        return Err(bad("WebSocket needs HTTP/1.1."));
+        return Err(NO_HTTP11);
     }
     if !has_element(request, "Upgrade", "websocket") {
         return Err(match route {
-            Route::WebSocket => versions.refusal("Can \"Upgrade\" only to \"WebSocket\"."),
-            Route::Transport => bad("Can \"Upgrade\" only to \"WebSocket\"."),
+            Route::WebSocket => versions.refusal(NO_UPGRADE.text),
+            Route::Transport => NO_UPGRADE,
         });
     }
     if !has_element(request, "Connection", "upgrade") {
-        return Err(bad("\"Connection\" must be \"Upgrade\"."));
+        return Err(NO_CONNECTION);
     }
     let version = match (single(request, "Sec-WebSocket-Version"), versions) {
         (Some(b"13"), _) => 13,
@@ -108,9 +109,8 @@ pub fn check(
         Some(key) if is_key(key) => key,
         _ => return Err(bad("\"Sec-WebSocket-Key\" must be 16 bytes in base64.")),
     };
-    let length = fields(request, "Content-Length").any(|value| value != b"0");
-    if length || fields(request, "Transfer-Encoding").next().is_some() {
-        return Err(bad("A WebSocket handshake has no body."));
+    if !is_without_body(request) {
+        return Err(NO_BODY);
     }
     Ok(Handshake {
         version,
@@ -205,7 +205,7 @@ impl Versions {
 
 const OWN_PREFIX: &[u8] = b"Sec-WebSocket-";
 
-const fn bad(text: &'static str) -> Refusal {
+pub(super) const fn bad(text: &'static str) -> Refusal {
     Refusal {
         status: 400,
         text,
@@ -214,7 +214,7 @@ const fn bad(text: &'static str) -> Refusal {
 }
 
 /// The values of all fields of a name, in order, without blanks around them.
-fn fields<'a>(
+pub(super) fn fields<'a>(
     request: &Request<'a>,
     name: &'static str,
 ) -> impl Iterator<Item = &'a [u8]> + use<'a> {
@@ -226,7 +226,7 @@ fn fields<'a>(
 }
 
 /// The value of a field that comes once.
-fn single<'a>(request: &Request<'a>, name: &'static str) -> Option<&'a [u8]> {
+pub(super) fn single<'a>(request: &Request<'a>, name: &'static str) -> Option<&'a [u8]> {
     let mut values = fields(request, name);
     values.next().filter(|_| values.next().is_none())
 }
@@ -237,10 +237,16 @@ fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Whether a list has an element, in any case.
-fn has_element(request: &Request<'_>, name: &'static str, want: &str) -> bool {
+pub(super) fn has_element(request: &Request<'_>, name: &'static str, want: &str) -> bool {
     fields(request, name)
         .flat_map(elements)
         .any(|element| element.eq_ignore_ascii_case(want.as_bytes()))
+}
+
+/// Whether no body is announced, or one of no bytes (W7).
+pub(super) fn is_without_body(request: &Request<'_>) -> bool {
+    fields(request, "Content-Length").all(|value| value == b"0")
+        && fields(request, "Transfer-Encoding").next().is_none()
 }
 
 /// Without blanks and tabs around; other white space is not white here.
@@ -340,11 +346,15 @@ impl Scanner<'_> {
     }
 }
 
-const METHOD: Refusal = Refusal {
+pub(super) const METHOD: Refusal = Refusal {
     status: 405,
     text: "WebSocket needs GET.",
     headers: &[("Allow", "GET")],
 };
+pub(super) const NO_HTTP11: Refusal = bad("WebSocket needs HTTP/1.1.");
+pub(super) const NO_UPGRADE: Refusal = bad("Can \"Upgrade\" only to \"WebSocket\".");
+pub(super) const NO_CONNECTION: Refusal = bad("\"Connection\" must be \"Upgrade\".");
+pub(super) const NO_BODY: Refusal = bad("A WebSocket handshake has no body.");
 const PROTOCOL: Refusal = bad("\"Sec-WebSocket-Protocol\" must list tokens, each once.");
 const EXTENSIONS: Refusal = bad("\"Sec-WebSocket-Extensions\" breaks its grammar.");
 /// What the key is followed by before it is hashed (RFC 6455, 1.3).
