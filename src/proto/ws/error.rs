@@ -43,6 +43,8 @@ pub enum Error {
     Text,
     /// T3: a text message that ends inside a UTF-8 sequence.
     TextUnfinished,
+    /// A frame of the old drafts that is neither a message nor the closing one.
+    FrameType,
     /// The endpoint takes only text and got binary, or the other way round. Never found by the
     /// machine: for its caller, which knows the endpoint.
     WrongKind,
@@ -66,7 +68,8 @@ impl Error {
             | Self::LengthTopBit
             | Self::LengthForm
             | Self::CloseLength
-            | Self::CloseCode => 1002,
+            | Self::CloseCode
+            | Self::FrameType => 1002,
         }
     }
 
@@ -90,6 +93,7 @@ impl Error {
             Self::CloseReason => "C3: close reason not utf-8",
             Self::Text => "T2: text not utf-8",
             Self::TextUnfinished => "T3: text ends inside a character",
+            Self::FrameType => "type of frame not taken",
             Self::WrongKind => "kind of message not taken here",
         }
     }

@@ -759,7 +759,7 @@ fn unmask_message(header: &Header, payload: &mut [u8]) -> Result<Kind, Error> {
 
 /// A whole text that is not all ASCII.
 #[inline(never)]
-fn check_text(text: &[u8]) -> Result<(), Error> {
+pub(super) fn check_text(text: &[u8]) -> Result<(), Error> {
     match std::str::from_utf8(text) {
         Ok(_) => Ok(()),
         Err(error) if error.error_len().is_none() => Err(Error::TextUnfinished),
