@@ -8,6 +8,8 @@ use std::path::Path;
 mod connection;
 #[path = "fuzz/targets/cuts.rs"]
 mod cuts;
+#[path = "fuzz/targets/hixie.rs"]
+mod hixie;
 #[path = "fuzz/targets/http_body.rs"]
 mod http_body;
 #[path = "fuzz/targets/http_head.rs"]
@@ -45,6 +47,11 @@ fn http_reader() {
 #[test]
 fn ws_machine() {
     replay("ws_machine", ws_machine::run, MUTATIONS);
+}
+
+#[test]
+fn hixie() {
+    replay("hixie", hixie::run, MUTATIONS);
 }
 
 #[test]

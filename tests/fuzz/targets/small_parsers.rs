@@ -3,17 +3,20 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use dustdevil::proto::flash;
 use dustdevil::proto::http::conditional::{self, RangeAnswer};
 use dustdevil::proto::http::head::slots;
 use dustdevil::proto::http::origin::{OriginPattern, OriginPolicy, OriginRequest, Origins};
 use dustdevil::proto::http::pattern::Pattern;
 use dustdevil::proto::http::{Head, cookie, date, forwarded, mime, response, url};
 use dustdevil::proto::ws::handshake;
+use dustdevil::proto::ws::hixie::handshake as hixie;
 use dustdevil::time::UnixSeconds;
 
 /// A first argument and, behind a line feed, a second one.
 pub(crate) fn run(data: &[u8]) {
     dates(data);
+    policies(data);
     let (first, second) = match data.iter().position(|b| *b == b'\n') {
         Some(at) => (&data[..at], &data[at + 1..]),
         None => (data, &b""[..]),
@@ -44,6 +47,15 @@ fn dates(data: &[u8]) {
                 || read.is_some_and(|at| at < seconds && text[12..].starts_with(b"9999"))
         );
     }
+}
+
+fn policies(data: &[u8]) {
+    let cuts = 0..=data.len().min(flash::REQUEST_BYTES_MAX);
+    let mut sniffed = cuts.map(|cut| flash::sniff(&data[..cut]));
+    let known = sniffed.find(|&it| it != flash::Sniff::Incomplete);
+    assert!(sniffed.all(|it| Some(it) == known));
+    let answer = flash::answer(data);
+    assert_eq!(answer.iter().position(|b| *b == 0), Some(answer.len() - 1));
 }
 
 fn ranges(header: &[u8], size: &[u8]) {
@@ -120,12 +132,42 @@ fn handshakes(head: &Head<'_>) {
             Err(refusal) => assert!((400..500).contains(&refusal.status)),
         }
     }
+    old_handshakes(head, &request);
     if let Ok(protocols) = handshake::protocols(&request) {
         for name in protocols.as_slice() {
             assert!(response::check_field("Sec-WebSocket-Protocol", name).is_ok());
             assert!(!name.is_empty() && !name.contains([',', ' ']));
         }
     }
+}
+
+/// No request is for RFC 6455 and for a draft, and the answer has the fields it should have.
+fn old_handshakes(head: &Head<'_>, request: &handshake::Request<'_>) {
+    let Some(draft) = hixie::draft(request) else {
+        return;
+    };
+    let drafts = handshake::Versions::WithDrafts;
+    assert!(handshake::check(request, drafts, handshake::Route::Transport).is_err());
+    let location = hixie::Location {
+        secure: true,
+        host: head.host(),
+        target: "/",
+    };
+    let (shake, protocol) = match (
+        hixie::check(request, draft, location),
+        hixie::protocol(request, draft),
+    ) {
+        (Ok(shake), Ok(protocol)) => (shake, protocol),
+        (Err(refusal), _) | (_, Err(refusal)) => {
+            assert!((400..500).contains(&refusal.status));
+            return;
+        }
+    };
+    let mut out = Vec::new();
+    hixie::write_101(&mut out, &shake, protocol, b"");
+    assert!(out.starts_with(b"HTTP/1.1 101 Web") && out.ends_with(b"\r\n\r\n"));
+    let ends = out.iter().filter(|b| **b == b'\n').count();
+    assert_eq!(ends, 6 + usize::from(protocol.is_some()), "a line each");
 }
 
 fn urls(text: &str) {

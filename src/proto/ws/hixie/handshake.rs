@@ -457,8 +457,9 @@ mod tests {
 
     #[test]
     fn challenges() {
+        type Row<'a> = (&'a [u8], &'a [u8], &'a [u8; 8], [u8; 16]);
         #[rustfmt::skip]
-        let cases: &[(&[u8], &[u8], &[u8; 8], [u8; 16])] = &[
+        let cases: &[Row<'_>] = &[
             (b"4 @1  46546xW%0l 1 5", b"12998 5 Y3 1  .P00", b"^n:ds[4U", *b"8jKS'y:G*Co,Wxa-"),
             (b"18x 6]8vM;54 *(5:  {   U1]8  z [  8", b"1_ tx7X d  <  nw  334J702) 7]o}` 0", b"Tm[K T2u", *b"fQJ,fN/4F4!~K~MH"),
             (b"3703 :70 ~d367 )", b"4 +93 K8@2  7 0", b"ABCDEFGH",
