@@ -105,6 +105,7 @@ pub use router::{
 pub use server::cors::Cors;
 pub use server::cx::{App, AppIo, Cx, Io, RouterIo, Timer};
 pub use server::files::Files;
+pub use server::flash::FlashPolicy;
 pub use server::multiplex::Multiplex;
 pub use server::remote::{Deciding, Ordered, Remote, RemoteFull};
 pub use server::request::Request;

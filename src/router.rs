@@ -345,6 +345,12 @@ pub struct WebSocket {
     /// subprotocol then (RFC 6455, 4.2.2). Default: none.
     #[doc(alias = "select_subprotocol")]
     pub subprotocol: Option<Subprotocol>,
+    /// Takes the draft hixie-76, too, which browsers of 2010 and the WebSocket of Flash speak. It has neither
+    /// pings nor binary messages. Default: false.
+    #[doc(alias = "allow_draft76")]
+    pub hixie76: bool,
+    /// Takes the draft hixie-75, too. It has no proof that a WebSocket is meant. Default: false.
+    pub hixie75: bool,
     /// Which kinds of message are taken; the other one closes with 1003 (RFC 6455, 7.4.1). Default:
     /// both.
     pub messages: Messages,
@@ -376,6 +382,8 @@ impl Default for WebSocket {
             allow_origin: None,
             subprotocol: None,
             messages: Messages::Both,
+            hixie76: false,
+            hixie75: false,
         }
     }
 }
@@ -418,6 +426,10 @@ pub struct SockJs {
     /// Whose bytes are sent, where the two test suites of the protocol differ. Default:
     /// [`Profile::Current`].
     pub profile: Profile,
+    /// Whether its WebSockets take the draft hixie-76, too; see [`WebSocket::hixie76`]. Default: true.
+    pub hixie76: bool,
+    /// The same of hixie-75. Default: false.
+    pub hixie75: bool,
 }
 
 impl Default for SockJs {
@@ -432,6 +444,8 @@ impl Default for SockJs {
             sockjs_url: "/sockjs.min.js".to_owned(),
             base_url: None,
             profile: Profile::Current,
+            hixie76: true,
+            hixie75: false,
         }
     }
 }
@@ -474,6 +488,10 @@ pub struct SocketIo {
     pub socketio09: bool,
     /// How Socket.IO 0.6 is served at the same mount. Default: as [`SocketIo06`] says; `None`: it is not.
     pub socketio06: Option<SocketIo06>,
+    /// Whether its WebSockets take the draft hixie-76, too; see [`WebSocket::hixie76`]. Default: true.
+    pub hixie76: bool,
+    /// The same of hixie-75. Default: false.
+    pub hixie75: bool,
     /// The browser's client, a file that is served as `socket.io.js` below the mount. Default: none, and 404.
     pub client_file: Option<PathBuf>,
 }
@@ -556,6 +574,8 @@ impl Default for SocketIo {
             node_id: String::new(),
             socketio09: true,
             socketio06: Some(SocketIo06::default()),
+            hixie76: true,
+            hixie75: false,
             client_file: None,
         }
     }
@@ -782,6 +802,8 @@ impl<S: 'static> Routes<S> {
         let websocket = || WebSocket {
             limits: of.websocket.clone(),
             origins: of.origins.clone(),
+            hixie76: of.hixie76,
+            hixie75: of.hixie75,
             ..WebSocket::default()
         };
         let framing = Framing::SockJs(of.settings.heartbeat_delay);
@@ -818,6 +840,8 @@ impl<S: 'static> Routes<S> {
         let websocket = WebSocket {
             limits: of.websocket.clone(),
             origins: of.origins.clone(),
+            hixie76: of.hixie76,
+            hixie75: of.hixie75,
             messages: Messages::Text,
             ..WebSocket::default()
         };

@@ -73,7 +73,10 @@ fn every_part_of_sockjs_is_in_the_manual() {
         sockjs_url,
         base_url: _,
         profile,
+        hixie76,
+        hixie75,
     } = SockJs::default();
+    assert!(hixie76 && !hixie75);
     for row in [
         "| `settings` | ".to_owned(),
         "| `websocket` | those of ".to_owned(),
@@ -81,6 +84,8 @@ fn every_part_of_sockjs_is_in_the_manual() {
         format!("| `sockjs_url` | `{sockjs_url}` | "),
         "| `base_url` | `None` | ".to_owned(),
         format!("| `profile` | `Profile::{profile:?}` | "),
+        "| `hixie76` | `true` | ".to_owned(),
+        "| `hixie75` | `false` | ".to_owned(),
     ] {
         let rows = SOCKJS.lines().filter(|line| line.starts_with(&row));
         assert_eq!(rows.count(), 1, "{row}");
@@ -115,7 +120,10 @@ fn every_part_of_socketio_is_in_the_manual() {
         client_file,
         socketio09,
         socketio06: _,
+        hixie76,
+        hixie75,
     } = SocketIo::default();
+    assert!(hixie76 && !hixie75);
     let names: Vec<&str> = enabled_protocols.iter().map(|it| it.name()).collect();
     let pings = websocket.ping_interval;
     for row in [
@@ -129,6 +137,8 @@ fn every_part_of_socketio_is_in_the_manual() {
         format!("| `node_id` | `{node_id:?}` | "),
         format!("| `client_file` | `{client_file:?}` | "),
         format!("| `socketio09` | `{socketio09:?}` | "),
+        "| `hixie76` | `true` | ".to_owned(),
+        "| `hixie75` | `false` | ".to_owned(),
         "| `socketio06` | ".to_owned(),
     ] {
         let rows = SOCKETIO09.lines().filter(|line| line.starts_with(&row));

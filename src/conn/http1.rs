@@ -25,6 +25,8 @@ pub(crate) struct Http1 {
     /// Bits of the session that the request at hand is a receiver of; 0: of none. Its peer owes us nothing
     /// more, and its going is the session's loss.
     pub(crate) session: u64,
+    /// What has come of a question for the policy of Flash.
+    pub(crate) asked: Vec<u8>,
 }
 
 pub(crate) enum Phase {
@@ -90,6 +92,7 @@ impl Http1 {
             served: 0,
             serial: 0,
             session: 0,
+            asked: Vec::new(),
         })
     }
 

@@ -9,6 +9,7 @@
 
 pub(crate) mod http1;
 pub(crate) mod websocket;
+pub(crate) mod wire;
 
 use crate::config::Settings;
 use crate::net::{Peer, Stream};
@@ -91,6 +92,8 @@ pub(crate) enum Queued {
     OverHigh,
     OverMax,
     Gone,
+    /// The draft that the peer speaks has no form for it.
+    Unsupported,
 }
 
 impl Closing {
@@ -377,6 +380,9 @@ impl Conns {
 
     /// Queues a WebSocket message.
     pub(crate) fn send(&mut self, key: ConnKey, kind: Kind, payload: &[u8]) -> Queued {
+        if kind == Kind::Binary && !self.takes_binary(key) {
+            return Queued::Unsupported;
+        }
         self.queue(key, |ws, out, pool| {
             let tail = out.tail(pool);
             let before = tail.len();
@@ -386,17 +392,31 @@ impl Conns {
         })
     }
 
+    fn takes_binary(&self, key: ConnKey) -> bool {
+        match self.arena.get(key).map(|conn| &conn.protocol) {
+            Some(Protocol::WebSocket(ws)) => ws.machine.takes_frames(),
+            Some(Protocol::Http(_) | Protocol::Closing(_)) | None => true,
+        }
+    }
+
     /// Queues a message whose frame exists already.
     pub(crate) fn send_frame(&mut self, key: ConnKey, frame: &Frame<'_>) -> Queued {
         self.queue(key, |ws, out, pool| {
+            if !ws.machine.takes_frames() {
+                let tail = out.tail(pool);
+                let before = tail.len();
+                let (kind, payload) = frame.of;
+                let sent = ws.machine.send(kind, payload, tail);
+                return sent.then(|| tail.len() - before);
+            }
             if ws.machine.state() != State::Open {
                 return None;
             }
-            match frame {
-                Frame::Bytes(bytes) => out.append(bytes, pool),
-                Frame::Shared(bytes) => out.append_shared(Rc::clone(bytes), pool),
+            match &frame.shared {
+                Some(bytes) => out.append_shared(Rc::clone(bytes), pool),
+                None => out.append(frame.bytes, pool),
             }
-            Some(frame.len())
+            Some(frame.bytes.len())
         })
     }
 
@@ -447,6 +467,10 @@ impl Conns {
             ws.machine.close(None, reason, self.now, out);
         }
         self.queued += out.len() - before;
+        if ws.machine.state() == State::Closed {
+            // A draft without a closing handshake: there is no answer to wait for.
+            conn.close(self.settings.linger_timeout);
+        }
         self.mark_dirty(key);
     }
 
@@ -471,7 +495,7 @@ impl Conns {
         let Protocol::WebSocket(ws) = &mut conn.protocol else {
             return Queued::Gone;
         };
-        let waiting = conn.out.len();
+        let waiting = conn.out.len() + ws.machine.waiting();
         if waiting >= self.settings.write_max_bytes {
             return Queued::OverMax;
         }
@@ -487,27 +511,25 @@ impl Conns {
     }
 }
 
-/// A WebSocket frame made once for many.
-pub(crate) enum Frame<'a> {
-    Bytes(&'a [u8]),
-    Shared(Rc<[u8]>),
+/// A WebSocket frame made once for many, and what it holds, for whom it is framed otherwise.
+pub(crate) struct Frame<'a> {
+    bytes: &'a [u8],
+    /// Where it is large.
+    shared: Option<Rc<[u8]>>,
+    of: (Kind, &'a [u8]),
 }
 
 impl<'a> Frame<'a> {
     /// Shared, if that pays.
-    pub(crate) fn of(bytes: &'a [u8]) -> Self {
-        if bytes.len() < SHARED_BYTES_MIN {
-            Self::Bytes(bytes)
-        } else {
-            Self::Shared(Rc::from(bytes))
-        }
+    pub(crate) fn of(bytes: &'a [u8], of: (Kind, &'a [u8])) -> Self {
+        let shared = (bytes.len() >= SHARED_BYTES_MIN).then(|| Rc::from(bytes));
+        Self { bytes, shared, of }
     }
 
-    fn len(&self) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Shared(bytes) => bytes.len(),
-        }
+    /// For a few, or small.
+    pub(crate) fn plain(bytes: &'a [u8], of: (Kind, &'a [u8])) -> Self {
+        let shared = None;
+        Self { bytes, shared, of }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A conn that speaks WebSocket: the machine, whose it is, and the limits the machine does not know.
 
+use super::wire::Wire;
 use crate::config::WebSocketLimits;
 use crate::proto::ws::{Kind, machine};
 use crate::time::Instant;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 /// A WebSocket: its framing and whose it is.
 pub(crate) struct WebSocket {
-    pub(crate) machine: machine::Machine,
+    pub(crate) machine: Wire,
     /// Bits of the application's connection; 0 once it was told that it is closed, and where a session
     /// is behind it.
     pub(crate) owner: u64,
@@ -190,7 +191,7 @@ mod tests {
 
     fn websocket(limits: &Limits) -> WebSocket {
         WebSocket {
-            machine: machine::Machine::new(at(0)),
+            machine: Wire::Rfc6455(machine::Machine::new(at(0))),
             owner: 1,
             session: 0,
             mount: 0,

@@ -43,6 +43,8 @@ pub(crate) struct Core<S: 'static> {
     pub(crate) per_ip: HashMap<IpAddr, u32>,
     pub(crate) conns_max: usize,
     pub(crate) drain: Option<super::drain::Draining>,
+    /// The answer to films of Flash that ask for a policy.
+    pub(super) policy: Option<Rc<[u8]>>,
     /// Stopped by `stop`, or drained.
     pub(crate) stopped: bool,
     /// One large buffer to read into, for all conns.
@@ -79,6 +81,7 @@ impl<S: 'static> Core<S> {
             per_ip: HashMap::new(),
             conns_max,
             drain: None,
+            policy: None,
             stopped: false,
             recv: vec![0; RECV_BYTES],
             control: Vec::new(),

@@ -15,12 +15,12 @@ use super::response::Response;
 use super::sessions::{SessionKey, Sessions};
 use super::socketio::Generation;
 use super::timers::{Timer, TimerId, TimerRun, TimerTag};
+use super::websocket::Shake;
 use crate::config::Settings;
 use crate::conn::{ConnKey, Conns};
 use crate::connection::{Cause, CloseReason, ConnectionId, Dialect, Message, Sent, Transport};
 use crate::hub::Hub;
 use crate::proto::ws::Kind;
-use crate::proto::ws::handshake::Handshake;
 use crate::reactor::Timeout;
 use crate::stats::Stats;
 use crate::storage::arena::Arena;
@@ -184,8 +184,9 @@ pub(crate) struct Opening {
     pub(crate) upgrade: Option<Upgrade>,
     /// Header lines for the answer.
     pub(crate) headers: Vec<u8>,
-    /// Frames sent meanwhile.
-    pub(super) early: Vec<u8>,
+    /// Messages sent meanwhile, and how many bytes they take.
+    pub(super) early: Vec<Early>,
+    pub(super) early_bytes: usize,
     /// Packets of Socket.IO sent meanwhile, and how many bytes they take.
     pub(super) packets: Vec<Box<[u8]>>,
     pub(super) packet_bytes: usize,
@@ -195,9 +196,12 @@ pub(crate) struct Opening {
     pub(crate) close: Option<(Cause, u16, String)>,
 }
 
+/// A message for a WebSocket whose handshake is not answered yet.
+pub(crate) type Early = (Kind, Box<[u8]>);
+
 /// A WebSocket handshake that waits for its answer.
 pub(crate) struct Upgrade {
-    pub(crate) handshake: Handshake,
+    pub(crate) handshake: Shake,
     pub(crate) protocol: Option<String>,
     pub(crate) mount: u32,
 }
@@ -210,7 +214,7 @@ impl Opening {
         }
     }
 
-    pub(crate) fn take_early(&mut self) -> Vec<u8> {
+    pub(crate) fn take_early(&mut self) -> Vec<Early> {
         std::mem::take(&mut self.early)
     }
 }

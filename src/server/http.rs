@@ -46,6 +46,12 @@ impl<S: 'static> Core<S> {
                 return false;
             }
             let left = input.len();
+            if self.policy.is_some() && self.policy_input(io, key, input) {
+                return true;
+            }
+            let Some(Protocol::Http(http)) = self.conn(key).map(|conn| &mut conn.protocol) else {
+                return true;
+            };
             let chunks = http.reader.chunks();
             let outcome = if http.reader.is_reading_body() {
                 match http.reader.poll_body(input, now) {

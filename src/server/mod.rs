@@ -10,6 +10,7 @@ pub(crate) mod emitting;
 pub(crate) mod engine;
 mod entropy;
 pub(crate) mod files;
+pub(crate) mod flash;
 pub(crate) mod http;
 pub(crate) mod loud;
 mod messages;
@@ -124,6 +125,7 @@ struct Building<S: 'static> {
     settings: Settings,
     routes: Routes<S>,
     proxies: Proxies,
+    flash: Option<flash::FlashPolicy>,
 }
 
 impl<S: 'static> SocketServer<S> {
@@ -143,12 +145,13 @@ impl<S: 'static> SocketServer<S> {
     /// As [`new`](Self::new).
     pub fn with_clock(state: S, clock: Clock) -> Result<Self, Error> {
         let io = IoLoop::with_clock(clock)?;
-        let (settings, routes, proxies) = Default::default();
+        let (settings, routes, proxies, flash) = Default::default();
         let stage = Stage::Building(Box::new(Building {
             state,
             settings,
             routes,
             proxies,
+            flash,
         }));
         Ok(Self {
             io,
@@ -395,6 +398,7 @@ impl<S: 'static> SocketServer<S> {
                 settings,
                 routes,
                 proxies,
+                flash,
             } = *building;
             settings.check()?;
             settings.check_marks()?;
@@ -415,6 +419,9 @@ impl<S: 'static> SocketServer<S> {
             let mut core = Core::new(state, shared, settings, conns_max, proxies);
             core.add_site(routes)?;
             self.stage = Stage::Bound(Box::new(core));
+            if let Some(policy) = flash {
+                self.start_flash(&policy)?;
+            }
         }
         match &mut self.stage {
             Stage::Bound(core) => Ok(core),

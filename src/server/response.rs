@@ -317,7 +317,7 @@ impl<S: 'static> Streaming<S> {
         match engine.conns.stream(self.conn, self.serial, bytes) {
             Queued::Yes => Sent::Queued,
             Queued::OverHigh => Sent::Full,
-            Queued::Gone => Sent::Gone,
+            Queued::Gone | Queued::Unsupported => Sent::Gone,
             Queued::OverMax => {
                 engine.conns.cut.push(self.conn);
                 Sent::Gone

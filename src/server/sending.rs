@@ -1,7 +1,7 @@
 //! Sending and closing: from a message to the form that each connection's link wants.
 
 use super::emitting::push_frame;
-use super::engine::{Engine, Life, Link};
+use super::engine::{Early, Engine, Life, Link};
 use super::socketio::Generation;
 use crate::conn::{ConnKey, Frame, Protocol, Queued};
 use crate::connection::{Cause, CloseReason, ConnectionId, Message, Sent};
@@ -84,12 +84,13 @@ impl<S: 'static> Engine<S> {
         let Some(opening) = opening.filter(|o| o.close.is_none()) else {
             return Sent::Gone;
         };
-        if opening.early.len() >= max {
+        if opening.early_bytes >= max {
             self.overflow(id);
             return Sent::Gone;
         }
-        frame::write_message(&mut opening.early, message.kind, message.bytes);
-        match opening.early.len() > high {
+        opening.early_bytes += message.bytes.len() + size_of::<Early>();
+        opening.early.push((message.kind, message.bytes.into()));
+        match opening.early_bytes > high {
             true => Sent::Full,
             false => Sent::Queued,
         }
@@ -111,6 +112,10 @@ impl<S: 'static> Engine<S> {
                 self.overflow(id);
                 Sent::Gone
             }
+            Queued::Unsupported => {
+                self.conns.stats.unsupported += 1;
+                Sent::Unsupported
+            }
         }
     }
 
@@ -130,7 +135,7 @@ impl<S: 'static> Engine<S> {
         let mut bytes = std::mem::take(&mut self.frame);
         bytes.clear();
         frame::write_message(&mut bytes, message.kind, message.bytes);
-        let plain = Frame::of(&bytes);
+        let plain = Frame::of(&bytes, (message.kind, message.bytes));
         let (mut sockjs, mut socketio) = (Forms::default(), PacketForms::default());
         let mut frames = FrameForms::default();
         let mut count = 0;
@@ -247,6 +252,9 @@ impl<S: 'static> Engine<S> {
         if entry.life != Life::Open {
             return Sent::Gone;
         }
+        if !ws.machine.takes_frames() {
+            return Sent::Unsupported;
+        }
         if conn.out.len() >= self.settings.write_max_bytes + CONTROL_RESERVE {
             return Sent::Full;
         }
@@ -316,6 +324,7 @@ impl<S: 'static> Engine<S> {
 #[derive(Default)]
 struct Forms {
     json: Vec<u8>,
+    payload: Vec<u8>,
     frame: Vec<u8>,
 }
 
@@ -332,11 +341,12 @@ impl Forms {
     /// The message as the frame of a WebSocket.
     fn frame(&mut self, message: Message<'_>) -> Option<Frame<'_>> {
         if self.frame.is_empty() {
-            let mut payload = Vec::new();
+            let mut payload = std::mem::take(&mut self.payload);
             sockjs::frame::push_messages(&mut payload, self.json(message)?);
             frame::write_message(&mut self.frame, Kind::Text, &payload);
+            self.payload = payload;
         }
-        Some(Frame::Bytes(&self.frame))
+        Some(Frame::plain(&self.frame, (Kind::Text, &self.payload)))
     }
 }
 

@@ -144,7 +144,7 @@ impl<S: 'static> Core<S> {
                             }
                             Some(Expired::Close) => {
                                 conns.stats.close_timeouts += 1;
-                                self.remove(io, key);
+                                self.lose(io, key, Cause::Timeout);
                             }
                         }
                     }

@@ -2,23 +2,26 @@
 
 use super::Msg;
 use super::core::Core;
-use super::engine::{Life, Link, Opening, Rare, Upgrade};
+use super::engine::{Early, Life, Link, Opening, Rare, Upgrade};
 use super::loud::loud;
 use super::request::Request;
 use crate::conn::http1::Phase;
 use crate::conn::websocket::WebSocket;
+use crate::conn::wire::Wire;
 use crate::conn::{ConnKey, Protocol};
 use crate::connection::{ConnectionId, Refusing, Reject, Transport};
 use crate::proto::http::Version;
 use crate::proto::http::origin::OriginRequest;
 use crate::proto::sockjs;
 use crate::proto::ws::Kind;
-use crate::proto::ws::frame::write_message;
 use crate::proto::ws::handshake::{self, Handshake, Refusal, Versions};
+use crate::proto::ws::hixie::{self, Draft};
 use crate::proto::ws::machine::Machine;
 use crate::reactor::IoLoop;
 use crate::router::{Framing, Mount};
+use crate::time::Instant;
 use std::rc::Rc;
+use std::time::Duration;
 
 impl<S: 'static> Core<S> {
     // ---- the handshake ----------------------------------------------------------------------
@@ -42,10 +45,20 @@ impl<S: 'static> Core<S> {
         let Some(shake) = self.check_upgrade(key, mounted, &req) else {
             return;
         };
-        let protocol = match handshake::protocols(&asked(&req)) {
+        let offered = match &shake {
+            Shake::Rfc6455(_) => {
+                handshake::protocols(&asked(&req)).map(|offered| offered.as_slice().to_vec())
+            }
+            Shake::Hixie(_, protocol) => Ok(protocol.iter().map(|it| &**it).collect()),
+        };
+        let protocol = match offered {
             Err(refusal) => return self.refuse_handshake(key, &refusal),
+            // Clients of the drafts ask for one, and insist on it.
+            Ok(offered) if matches!(shake, Shake::Hixie(..)) && settings.subprotocol.is_none() => {
+                offered.first().map(|&offered| offered.to_owned())
+            }
             Ok(offered) => {
-                let offered = offered.as_slice();
+                let offered = &offered[..];
                 let choose = settings.subprotocol.as_ref();
                 let Some(chosen) =
                     self.guard("subprotocol", || choose.and_then(|choose| choose(offered)))
@@ -103,7 +116,7 @@ impl<S: 'static> Core<S> {
         key: ConnKey,
         mount: &Mount<S>,
         req: &Request<'_>,
-    ) -> Option<Handshake> {
+    ) -> Option<Shake> {
         let settings = &mount.settings;
         let route = match mount.framing {
             Framing::Plain => handshake::Route::WebSocket,
@@ -111,7 +124,16 @@ impl<S: 'static> Core<S> {
                 handshake::Route::Transport
             }
         };
-        let shake = match handshake::check(&asked(req), Versions::WithDrafts, route) {
+        let asked = asked(req);
+        let draft = hixie::handshake::draft(&asked).filter(|draft| match draft {
+            Draft::Hixie76 => settings.hixie76,
+            Draft::Hixie75 => settings.hixie75,
+        });
+        let shake = match draft {
+            None => handshake::check(&asked, Versions::WithDrafts, route).map(Shake::Rfc6455),
+            Some(draft) => Shake::of_draft(&asked, draft, req),
+        };
+        let shake = match shake {
             Ok(shake) => shake,
             Err(refusal) => {
                 self.refuse_handshake(key, &refusal);
@@ -268,11 +290,10 @@ impl<S: 'static> Core<S> {
         let Some(upgrade) = opening.upgrade.take() else {
             return;
         };
-        let (mut early, close) = (opening.take_early(), opening.close.take());
+        let (early, close) = (opening.take_early(), opening.close.take());
         let headers = std::mem::take(&mut opening.headers);
-        let mut head = self.head_101(&upgrade, &headers);
-        head.append(&mut early);
-        self.become_websocket(io, key, upgrade.mount, id.0.to_bits(), &head);
+        let owner = id.0.to_bits();
+        self.become_websocket(io, key, owner, upgrade.begins(&headers, &early));
         let engine = self.engine();
         engine.opened(id);
         engine.conns.stats.websockets_opened += 1;
@@ -281,41 +302,42 @@ impl<S: 'static> Core<S> {
         }
     }
 
-    /// The answer to a handshake, and what the protocol inside begins with.
-    fn head_101(&self, upgrade: &Upgrade, headers: &[u8]) -> Vec<u8> {
-        let mut head = Vec::new();
-        let protocol = upgrade.protocol.as_deref();
-        handshake::write_101(&mut head, &upgrade.handshake, protocol, headers);
-        if let Framing::SockJs(_) = self.table.mounts()[upgrade.mount as usize].framing {
-            write_message(&mut head, Kind::Text, sockjs::frame::OPEN);
-        }
-        head
-    }
-
     pub(super) fn become_websocket(
         &mut self,
         io: &mut IoLoop<Msg>,
         key: ConnKey,
-        mount: u32,
         owner: u64,
-        head: &[u8],
+        begins: Begins<'_>,
     ) {
+        let Begins { shake, mount, .. } = begins;
         let now = io.now();
         let spread = super::fraction();
+        let nonce_timeout = self.settings.header_timeout;
+        let mut machine = shake.wire(now, nonce_timeout);
+        let framing = self.table.mounts()[mount as usize].framing;
         let ages = self.limits[mount as usize].ages(now, spread);
         let conns = &mut self.engine().conns;
         let Some(conn) = conns.arena.get_mut(key) else {
             return;
         };
-        conn.out.append(head, &mut conns.pool);
-        conns.queued += head.len();
+        let out = conn.out.tail(&mut conns.pool);
+        let before = out.len();
+        shake.write_101(out, begins.protocol, begins.headers);
+        if let Framing::SockJs(_) = framing {
+            machine.send(Kind::Text, sockjs::frame::OPEN, out);
+        }
+        for (kind, payload) in begins.early {
+            machine.send(*kind, payload, out);
+        }
+        let added = out.len() - before;
+        conns.queued += added;
         conns.stats.websockets_open += 1;
         conn.was_websocket = true;
         // The timer was armed for the request, and its deadline says nothing about what follows.
         let timer = conn.timer.take();
-        conn.full |= head.len() > conns.settings.write_high_bytes;
+        conn.full |= added > conns.settings.write_high_bytes;
         conn.protocol = Protocol::WebSocket(WebSocket {
-            machine: Machine::new(now),
+            machine,
             owner,
             session: 0,
             mount,
@@ -349,8 +371,7 @@ impl<S: 'static> Core<S> {
         match (&reject.how, upgrade) {
             (_, Some((upgrade, mut lines))) if matches!(link, Link::SockJs(_)) => {
                 reject.push_headers(&mut lines);
-                let head = self.head_101(&upgrade, &lines);
-                self.become_websocket(io, key, upgrade.mount, 0, &head);
+                self.become_websocket(io, key, 0, upgrade.begins(&lines, &[]));
                 self.engine().close_sockjs(key, closes.0, closes.1);
             }
             (Refusing::Status(status), _) => {
@@ -362,11 +383,75 @@ impl<S: 'static> Core<S> {
                 // With the subprotocol: without it a browser that asked for one fails, and shows
                 // its page 1006 in place of the code.
                 reject.push_headers(&mut lines);
-                let head = self.head_101(&upgrade, &lines);
-                self.become_websocket(io, key, upgrade.mount, 0, &head);
+                self.become_websocket(io, key, 0, upgrade.begins(&lines, &[]));
                 self.engine().conns.close_websocket(key, closes.0, closes.1);
             }
             (Refusing::Close(..), None) => self.refuse_with(key, 403, "", b""),
+        }
+    }
+}
+
+/// An accepted handshake.
+pub(crate) enum Shake {
+    Rfc6455(Handshake),
+    /// Of a draft before it, and the subprotocol that is asked for.
+    Hixie(hixie::Handshake, Option<String>),
+}
+
+impl Shake {
+    fn of_draft(
+        asked: &handshake::Request<'_>,
+        draft: Draft,
+        req: &Request<'_>,
+    ) -> Result<Self, Refusal> {
+        let location = hixie::Location {
+            secure: req.is_secure(),
+            host: req.host(),
+            target: req.head.target,
+        };
+        let shake = hixie::handshake::check(asked, draft, location)?;
+        let protocol = hixie::handshake::protocol(asked, draft)?;
+        Ok(Self::Hixie(shake, protocol.map(str::to_owned)))
+    }
+
+    fn write_101(&self, out: &mut Vec<u8>, protocol: Option<&str>, headers: &[u8]) {
+        match self {
+            Self::Rfc6455(shake) => handshake::write_101(out, shake, protocol, headers),
+            Self::Hixie(shake, asked) => {
+                let protocol = protocol.or(asked.as_deref());
+                hixie::handshake::write_101(out, shake, protocol, headers);
+            }
+        }
+    }
+
+    fn wire(&self, now: Instant, nonce_timeout: Duration) -> Wire {
+        match self {
+            Self::Rfc6455(_) => Wire::Rfc6455(Machine::new(now)),
+            Self::Hixie(shake, _) => {
+                Wire::Hixie(Box::new(hixie::Machine::new(shake, now, nonce_timeout)))
+            }
+        }
+    }
+}
+
+/// What a WebSocket begins with.
+#[derive(Clone, Copy)]
+pub(crate) struct Begins<'a> {
+    pub(crate) shake: &'a Shake,
+    pub(crate) mount: u32,
+    pub(crate) protocol: Option<&'a str>,
+    pub(crate) headers: &'a [u8],
+    pub(crate) early: &'a [Early],
+}
+
+impl Upgrade {
+    fn begins<'a>(&'a self, headers: &'a [u8], early: &'a [Early]) -> Begins<'a> {
+        Begins {
+            shake: &self.handshake,
+            mount: self.mount,
+            protocol: self.protocol.as_deref(),
+            headers,
+            early,
         }
     }
 }

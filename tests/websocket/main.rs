@@ -7,6 +7,7 @@
 mod api;
 mod failures;
 mod frames;
+mod hixie;
 mod load;
 mod support;
 mod upgrade;

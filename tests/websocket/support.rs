@@ -43,10 +43,14 @@ impl<S: 'static> Rig<S> {
             .routes(routes)
             .bind("127.0.0.1:0")
             .unwrap();
+        Self::of(server, hand)
+    }
+
+    pub(crate) fn of(server: SocketServer<S>, clock: ManualClock) -> Self {
         let addr = server.local_addrs()[0].tcp().unwrap();
         Self {
             server,
-            clock: hand,
+            clock,
             addr,
         }
     }

@@ -169,6 +169,9 @@ pub fn is_own_field(name: &str) -> bool {
     let prefix = name.as_bytes().get(..OWN_PREFIX.len());
     name.eq_ignore_ascii_case("Upgrade")
         || prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(OWN_PREFIX))
+        || name.eq_ignore_ascii_case("WebSocket-Origin")
+        || name.eq_ignore_ascii_case("WebSocket-Location")
+        || name.eq_ignore_ascii_case("WebSocket-Protocol")
 }
 
 /// The value of `Sec-WebSocket-Accept` for a key: base64 of the SHA-1 of key and GUID.

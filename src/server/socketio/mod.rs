@@ -20,9 +20,6 @@ use crate::proto::sio06;
 use crate::proto::sio09::path::{self, Route};
 use crate::proto::sio09::wrapping::{self, Post};
 use crate::proto::sio09::{handshake, packet};
-use crate::proto::ws::Kind;
-use crate::proto::ws::frame::write_message;
-use crate::proto::ws::handshake::write_101;
 use crate::reactor::IoLoop;
 use crate::router::{SocketIo, SocketIo06, SocketIoMount};
 use crate::server::Msg;
@@ -33,6 +30,7 @@ use crate::server::request::Request;
 use crate::server::routing::Mounted;
 use crate::server::sessions::{Family, Place, SessionKey};
 use crate::server::timers::TimerRun;
+use crate::server::websocket::Begins;
 use crate::session::socketio::{self, Session};
 use std::rc::Rc;
 
@@ -392,9 +390,14 @@ impl<S: 'static> Core<S> {
         let session::Asked::Upgrade(at, shake, websocket) = asked else {
             return;
         };
-        let mut head = Vec::new();
-        write_101(&mut head, &shake, None, headers);
-        self.become_websocket(io, at.place.conn, websocket, 0, &head);
+        let begins = Begins {
+            shake: &shake,
+            mount: websocket,
+            protocol: None,
+            headers,
+            early: &[],
+        };
+        self.become_websocket(io, at.place.conn, 0, begins);
         self.engine().conns.stats.websockets_opened += 1;
         self.engine().attach_socketio(key, at);
     }
@@ -434,25 +437,30 @@ impl<S: 'static> Core<S> {
         if of.is_some_and(|of| self.is_from_elsewhere(of, key, req)) {
             return self.refuse_with(conn, 401, "", b"");
         }
-        let mut head = Vec::new();
-        write_101(&mut head, &shake, None, b"");
+        let begins = Begins {
+            shake: &shake,
+            mount: websocket,
+            protocol: None,
+            headers: b"",
+            early: &[],
+        };
         let (Some(key), Some(rules), Some(way)) = (key, rules, way) else {
             // A browser cannot read the status of a refused upgrade, but a packet.
-            write_message(&mut head, Kind::Text, NOT_HANDSHAKEN);
-            self.become_websocket(io, conn, websocket, 0, &head);
+            self.become_websocket(io, conn, 0, begins);
+            self.engine().conns.send_last(conn, NOT_HANDSHAKEN);
             self.engine().conns.close_websocket(conn, 1000, "");
             return;
         };
         let place = place((conn, 0), Vec::new());
         if !rules.settings.websocket_check {
-            self.become_websocket(io, conn, websocket, 0, &head);
+            self.become_websocket(io, conn, 0, begins);
             self.engine().conns.stats.websockets_opened += 1;
             self.engine().attach_socketio(key, At { place, way });
             return;
         }
-        write_message(&mut head, Kind::Text, packet::HEARTBEAT);
-        self.become_websocket(io, conn, websocket, 0, &head);
+        self.become_websocket(io, conn, 0, begins);
         let engine = self.engine();
+        engine.conns.send_last(conn, packet::HEARTBEAT);
         engine.conns.stats.websockets_opened += 1;
         engine.conns.set_session(conn, key.to_bits());
         if let Some(it) = engine.sessions.socketio(key) {

@@ -9,9 +9,9 @@ use crate::proto::sio06;
 use crate::proto::sio09::payload::Payload;
 use crate::proto::sio09::{handshake, packet, wrapping};
 use crate::proto::ws::Kind;
-use crate::proto::ws::handshake::Handshake;
 use crate::server::engine::{Engine, Life, Link, Next};
 use crate::server::sessions::{Family, Place, SessionKey, Sessions};
+use crate::server::websocket::Shake;
 use crate::session::socketio::{self, Due, Session};
 use std::rc::Rc;
 
@@ -38,7 +38,7 @@ pub(crate) enum Asked {
     /// The first receiver of a session of 0.6.
     Receiver(At),
     /// The same, a WebSocket: its answer, and at which mount.
-    Upgrade(At, Handshake, u32),
+    Upgrade(At, Shake, u32),
 }
 
 impl Asked {
@@ -212,7 +212,8 @@ impl<S: 'static> Engine<S> {
     ) -> Sent {
         match self.sessions.socketio(key).and_then(|it| it.direct()) {
             Some(conn) => {
-                let queued = self.conns.send_frame(conn, &Frame::Bytes(frame));
+                let frame = Frame::plain(frame, (Kind::Text, packet));
+                let queued = self.conns.send_frame(conn, &frame);
                 self.sent_to_session(key, queued)
             }
             None => self.queue_packet(key, packet),
@@ -223,7 +224,7 @@ impl<S: 'static> Engine<S> {
         match queued {
             Queued::Yes => Sent::Queued,
             Queued::OverHigh => Sent::Full,
-            Queued::Gone => Sent::Gone,
+            Queued::Gone | Queued::Unsupported => Sent::Gone,
             Queued::OverMax => {
                 let entry = self.sessions.arena.get(key);
                 self.overflow_session(entry.and_then(|entry| entry.connection))

@@ -1,0 +1,315 @@
+//! The drafts before RFC 6455, at all mounts, and the policy of Flash.
+
+use crate::support::*;
+use dustdevil::reactor::Clock;
+use dustdevil::{
+    Cause, Dialect, FlashPolicy, Json, Routes, Sent, Settings, SockJs, SocketIo, SocketServer,
+    WebSocket,
+};
+use std::rc::Rc;
+
+const KEYS: &str = "Sec-WebSocket-Key1: 18x 6]8vM;54 *(5:  {   U1]8  z [  8\r\n\
+    Sec-WebSocket-Key2: 1_ tx7X d  <  nw  334J702) 7]o}` 0\r\n";
+const NONCE: &[u8] = b"Tm[K T2u";
+const PROOF: &str = "fQJ,fN/4F4!~K~MH";
+
+fn head(path: &str, keys: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: a:1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
+         Origin: http://a:1\r\n{keys}\r\n"
+    )
+}
+
+fn old() -> WebSocket {
+    WebSocket {
+        hixie76: true,
+        hixie75: true,
+        ..WebSocket::default()
+    }
+}
+
+/// A class at every kind of mount.
+fn everywhere(script: Script) -> (Rig<World>, Rc<Script>) {
+    let script = Rc::new(script);
+    let router = router(&script);
+    let routes = Routes::new()
+        .websocket("/ws", &router, WebSocket::default())
+        .websocket("/old", &router, old())
+        .sockjs("/s", &router, SockJs::default())
+        .socketio("/socket.io", &router, SocketIo::default());
+    (Rig::new(World::new(), Settings::default(), routes), script)
+}
+
+/// What comes until `end` does.
+fn until(rig: &mut Rig<World>, client: &mut Client, end: &str) -> String {
+    client.until(rig, end, |client| {
+        let text = String::from_utf8_lossy(&client.got).into_owned();
+        text.ends_with(end).then(|| {
+            client.got.clear();
+            text
+        })
+    })
+}
+
+#[test]
+fn the_head_comes_before_the_nonce_and_frames_right_behind_it() {
+    let (mut rig, script) = everywhere(Script::default());
+    let mut client = rig.raw();
+    client.write(head("/old", KEYS).as_bytes());
+    let answer = until(&mut rig, &mut client, "\r\n\r\n");
+    assert_eq!(
+        answer,
+        "HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Origin: http://a:1\r\nSec-WebSocket-Location: ws://a:1/old\r\n\r\n"
+    );
+    for byte in &NONCE[..7] {
+        client.write(&[*byte]);
+        rig.settle();
+        client.silent(&mut rig);
+    }
+    client.write(&[NONCE[7]]);
+    client.write(b"\0one\xff\0t\xc3\xa9\xff");
+    client.until(&mut rig, "answer", |client| {
+        let want = [PROOF.as_bytes(), b"\0one\xff\0t\xc3\xa9\xff"].concat();
+        (client.got == want).then_some(())
+    });
+    client.got.clear();
+    client.write(b"\xff\0");
+    assert_eq!(client.rest(&mut rig), b"\xff\0");
+    let why = script.last_reason();
+    assert_eq!(
+        (why.cause, why.code, why.clean),
+        (Cause::Client, 1005, true)
+    );
+}
+
+#[test]
+fn every_mount_that_says_so() {
+    for (path, first, say, back) in [
+        ("/old", "", "x", "\0x"),
+        ("/s/0/a/websocket", "\0o", "[\"x\"]", "\0a[\"x\"]"),
+        (
+            "/socket.io/websocket",
+            "\0~m~32~m~",
+            "~m~1~m~x",
+            "\0~m~1~m~x",
+        ),
+    ] {
+        let (mut rig, _) = everywhere(Script::default());
+        let mut client = rig.raw();
+        client.write(head(path, KEYS).as_bytes());
+        client.write(NONCE);
+        client.until(&mut rig, "answer", |client| {
+            let text = String::from_utf8_lossy(&client.got).into_owned();
+            let (_, body) = text.split_once(PROOF)?;
+            body.starts_with(first).then_some(())
+        });
+        client.got.clear();
+        client.write(format!("\0{say}").as_bytes());
+        client.write(b"\xff");
+        client.until(&mut rig, "answer", |client| {
+            let want = [back.as_bytes(), b"\xff"].concat();
+            client.got.ends_with(&want).then_some(())
+        });
+        // The server closes; the client answers and all is gone.
+        drop(client);
+        rig.settle();
+        assert_eq!(rig.stats().conns_open, 0, "{path}");
+    }
+}
+
+#[test]
+fn where_it_is_off_it_is_no_handshake() {
+    let (mut rig, _) = everywhere(Script::default());
+    for (path, keys) in [("/ws", KEYS), ("/ws", ""), ("/socket.io/websocket", "")] {
+        let mut client = rig.raw();
+        client.write(head(path, keys).as_bytes());
+        client.write(NONCE);
+        let answer = String::from_utf8(client.rest(&mut rig)).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
+    }
+}
+
+#[test]
+fn hixie_75_has_no_proof_and_no_closing() {
+    let (mut rig, script) = everywhere(Script {
+        message: Box::new(|_, cx, message| {
+            cx.send(message);
+            cx.close();
+        }),
+        ..Script::default()
+    });
+    let mut client = rig.raw();
+    client.write(head("/old", "").as_bytes());
+    client.write(b"\0x\xff");
+    let all = client.rest(&mut rig);
+    let text = String::from_utf8_lossy(&all);
+    assert!(text.starts_with("HTTP/1.1 101 Web Socket Protocol Handshake\r\n"));
+    assert!(text.contains("\r\nWebSocket-Location: ws://a:1/old\r\n\r\n"));
+    assert!(all.ends_with(b"\r\n\r\n\0x\xff"));
+    assert_eq!(script.closed(), [0]);
+}
+
+#[test]
+fn binary_and_pings_have_no_form() {
+    let (mut rig, script) = everywhere(Script {
+        message: Box::new(|me, cx, _| {
+            assert_eq!(cx.dialect(), Dialect::WebSocket);
+            me.script
+                .note(format!("{:?} {:?}", cx.send(b"x"), cx.ping(b"")));
+            assert_eq!(cx.send(Json([1])), Sent::Queued);
+        }),
+        ..Script::default()
+    });
+    let mut client = rig.raw();
+    client.write(head("/old", KEYS).as_bytes());
+    client.write(NONCE);
+    client.write(b"\0?\xff");
+    client.until(&mut rig, "answer", |client| {
+        client.got.ends_with(b"\0[1]\xff").then_some(())
+    });
+    assert_eq!(script.taken(), ["Unsupported Unsupported"]);
+}
+
+#[test]
+fn a_broadcast_is_framed_for_each() {
+    let (mut rig, _) = everywhere(Script {
+        message: Box::new(|_, cx, message| {
+            cx.all().send(message);
+        }),
+        ..Script::default()
+    });
+    let mut new = rig.client("/ws");
+    let mut old = rig.raw();
+    old.write(head("/old", KEYS).as_bytes());
+    old.write(NONCE);
+    old.until(&mut rig, "answer", |client| {
+        client.got.ends_with(PROOF.as_bytes()).then_some(())
+    });
+    old.got.clear();
+    for len in [1, 100_000] {
+        let text = "t".repeat(len);
+        new.send(&text);
+        assert_eq!(new.text(&mut rig), text);
+        old.until(&mut rig, "answer", |client| {
+            (client.got.len() == len + 2).then_some(())
+        });
+        assert_eq!(old.got, [b"\0", text.as_bytes(), b"\xff"].concat());
+        old.got.clear();
+    }
+}
+
+#[test]
+fn a_nonce_that_does_not_come() {
+    let (mut rig, script) = everywhere(Script::default());
+    let mut client = rig.raw();
+    client.write(head("/old", KEYS).as_bytes());
+    until(&mut rig, &mut client, "\r\n\r\n");
+    client.write(&NONCE[..7]);
+    rig.pass(secs(11));
+    assert_eq!(client.rest(&mut rig), b"");
+    assert_eq!(script.last_reason().cause, Cause::Timeout);
+    assert_eq!(rig.stats().conns_open, 0);
+}
+
+#[test]
+fn what_is_broken_ends() {
+    for bytes in [&b"\x80\x01x"[..], b"x", b"\0\xc3(\xff"] {
+        let (mut rig, script) = everywhere(Script::default());
+        let mut client = rig.raw();
+        client.write(head("/old", KEYS).as_bytes());
+        client.write(NONCE);
+        client.write(bytes);
+        let all = client.rest(&mut rig);
+        assert!(all.ends_with(PROOF.as_bytes()), "{bytes:?}");
+        assert_eq!(script.last_reason().cause, Cause::Protocol, "{bytes:?}");
+    }
+}
+
+// ---- the policy of Flash ----------------------------------------------------------------------
+
+fn with_policy(policy: FlashPolicy) -> Rig<()> {
+    let (clock, hand) = Clock::manual();
+    let server = SocketServer::with_clock((), clock).unwrap();
+    let server = server.flash_policy(policy).page("/", "page");
+    Rig::of(server.bind("127.0.0.1:0").unwrap(), hand)
+}
+
+#[test]
+fn a_film_asks_on_the_servers_own_port() {
+    let mut rig = with_policy(FlashPolicy::default());
+    for pieces in [
+        vec![&b"<policy-file-request/>\0"[..]],
+        vec![b"<policy-file-request/>"],
+        b"<policy-file-request/>\0".chunks(1).collect(),
+    ] {
+        let mut client = rig.raw();
+        for piece in pieces {
+            client.write(piece);
+            rig.settle();
+        }
+        let answer = client.rest(&mut rig);
+        assert!(answer.starts_with(b"<?xml version=\"1.0\"?>"));
+        assert!(answer.ends_with(b"</cross-domain-policy>\n\0"));
+    }
+    let mut client = rig.raw();
+    client.write(b"<policy-file-requests>\0");
+    assert!(client.rest(&mut rig).starts_with(b"HTTP/1.1 400 "));
+    let mut client = rig.raw();
+    client.write(b"<policy");
+    rig.pass(secs(11));
+    assert_eq!(client.rest(&mut rig), b"");
+    let mut client = rig.raw();
+    client.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(client.rest(&mut rig).ends_with(b"page"));
+}
+
+#[test]
+fn a_policy_of_ones_own() {
+    let path = std::env::temp_dir().join(format!("policy-{}.xml", std::process::id()));
+    std::fs::write(&path, "<mine/>").unwrap();
+    let file = Some(path.clone());
+    let mut rig = with_policy(FlashPolicy {
+        file,
+        ..FlashPolicy::default()
+    });
+    let mut client = rig.raw();
+    client.write(b"<policy-file-request/>\0");
+    assert_eq!(client.rest(&mut rig), b"<mine/>\0");
+    std::fs::remove_file(&path).unwrap();
+    let missing = FlashPolicy {
+        file: Some(path),
+        ..FlashPolicy::default()
+    };
+    let server = SocketServer::new(()).unwrap().flash_policy(missing);
+    assert!(server.bind("127.0.0.1:0").is_err());
+}
+
+#[test]
+fn without_a_policy_it_is_a_bad_request() {
+    let (mut rig, _) = everywhere(Script::default());
+    let mut client = rig.raw();
+    client.write(b"<policy-file-request/>\0\r\n\r\n");
+    assert!(client.rest(&mut rig).starts_with(b"HTTP/1.1 400 "));
+}
+
+#[test]
+fn a_server_for_policies_alone() {
+    let policy = FlashPolicy {
+        port: Some(0),
+        address: [127, 0, 0, 1].into(),
+        file: None,
+    };
+    let server = policy.server().unwrap();
+    assert_eq!(server.local_addrs().len(), 1);
+    // A port that is taken is no reason not to run.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let policy = FlashPolicy {
+        port: Some(taken.local_addr().unwrap().port()),
+        address: [127, 0, 0, 1].into(),
+        file: None,
+    };
+    let server = SocketServer::new(()).unwrap().flash_policy(policy);
+    let server = server.bind("127.0.0.1:0").unwrap();
+    assert_eq!(server.local_addrs().len(), 1);
+}
