@@ -16,6 +16,7 @@ import select
 import socket
 import sys
 import time
+import xml.etree.ElementTree
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -86,7 +87,7 @@ class End:
 
 @dataclass
 class Frame:
-    """A frame of RFC 6455."""
+    """A frame of RFC 6455, or of the drafts hixie-75 and hixie-76, which have only texts and, the latter, an end."""
     opcode: int
     payload: bytes
     fin: bool = True
@@ -94,8 +95,14 @@ class Frame:
 
 
 @dataclass
+class Digest:
+    """What hixie-76 answers to the keys and the nonce."""
+    data: bytes
+
+
+@dataclass
 class Fault:
-    """A breach of HTTP or RFC 6455."""
+    """A breach of HTTP or a WebSocket's protocol."""
     why: str
 
 
@@ -115,7 +122,7 @@ class Parser:
         self.streams = streams
         self.input = bytearray()
         self.requests = deque()  # those not answered yet
-        self.upgraded = False  # or "websocket", or "other": bytes without a form known here
+        self.upgraded = False  # or "websocket", "hixie", or "other": bytes without a form known here
         self.between = True  # between two answers or frames
         self.ended = False
         self._events = []
@@ -171,6 +178,8 @@ class Parser:
                 yield from self._answer()
             elif self.upgraded == "websocket":
                 yield from self._frame()
+            elif self.upgraded == "hixie":
+                yield from self._hixie_frame()
             else:
                 self._events.append(Bytes(bytes(self.input)))
                 self.input.clear()
@@ -221,8 +230,14 @@ class Parser:
         if status == 101:
             answer.framing = "upgraded"
             answer.body = b""
-            self.upgraded = "websocket" if answer.header("sec-websocket-accept") else "other"
             self._events.append(answer)
+            if answer.header("sec-websocket-accept"):
+                self.upgraded = "websocket"
+            elif answer.header("sec-websocket-location"):
+                self.upgraded = "hixie"
+                self._events.append(Digest((yield from self._take(16))))
+            else:
+                self.upgraded = "hixie" if answer.header("websocket-location") else "other"
         elif status in (204, 304) or (answer.request and answer.request.method == "HEAD"):
             answer.body = b""
             self._events.append(answer)
@@ -304,6 +319,18 @@ class Parser:
         payload = yield from self._take(length)
         self._events.append(Frame(first & 0x0F, payload, bool(first & 0x80), first >> 4 & 7))
 
+    def _hixie_frame(self):
+        first = yield from self._take(1)
+        if first == b"\0":
+            self._events.append(Frame(1, (yield from self._until(b"\xff"))))
+        elif first == b"\xff":
+            length = yield from self._take(1)
+            if length != b"\0":
+                raise ValueError(f"a closing frame with {brief(length)}")
+            self._events.append(Frame(8, b""))
+        else:
+            raise ValueError(f"a frame begins with {first.hex()}")
+
 
 def requests_in(data):
     """The requests in `data`, which is what a client sent at once; none if it does not begin with one."""
@@ -332,6 +359,7 @@ class Conn:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.parser = Parser(streams)
         self.last = None  # the request sent last
+        self.left = False  # whether a closing frame was sent
 
     def send(self, data):
         if not self.parser.upgraded:
@@ -342,6 +370,13 @@ class Conn:
             self.socket.sendall(data)
         except OSError as error:
             raise Mismatch(f"the server had closed the connection before it was sent {brief(data)}") from error
+        self.left |= data[:1] == (b"\xff" if self.parser.upgraded == "hixie" else b"\x88") and bool(self.parser.upgraded)
+
+    def answer_close(self, events):
+        """Answers a closing frame among `events` as every client does, unless the client sent one first."""
+        if any(isinstance(one, Frame) and one.opcode == 8 for one in events):
+            if not self.left and not self.parser.ended:
+                self.send(b"\xff\0" if self.parser.upgraded == "hixie" else b"\x88\x80\0\0\0\0")
 
     def read(self, enough, eof=False, late=LATE, quiet=QUIET):
         """Events that come until `enough(events)` holds and then no more come for `quiet` seconds.
@@ -354,7 +389,7 @@ class Conn:
             good = enough(events)
             if self.parser.ended or (not eof and self.parser.settled and (good or events)):
                 return events
-            more = self._more(quiet if good and not eof else late)
+            more = self.more(quiet if good and not eof else late)
             if more is None:
                 return events
             events += more
@@ -364,11 +399,11 @@ class Conn:
         events = []
         until = time.monotonic() + seconds
         while not self.parser.ended and (left := until - time.monotonic()) > 0:
-            events += self._more(left) or []
+            events += self.more(left) or []
         return events
 
-    def _more(self, seconds):
-        """Waits for bytes or the end. None: nothing came."""
+    def more(self, seconds):
+        """Events of the next bytes, or of the end. None: nothing came."""
         if not select.select([self.socket], [], [], seconds)[0]:
             return None
         try:
@@ -433,6 +468,17 @@ def brief(data, most=70):
     return json.dumps(data, ensure_ascii=False)
 
 
+def policy(data):
+    """The meaning of a policy of Flash, without the NUL behind it; None: it has not come as a whole."""
+    def meaning(element):
+        return element.tag, sorted(element.attrib.items()), [meaning(one) for one in element]
+
+    try:
+        return meaning(xml.etree.ElementTree.fromstring(data.rstrip(b"\0\r\n ").decode()))
+    except xml.etree.ElementTree.ParseError:
+        return None
+
+
 def described(event):
     """An event as a few words."""
     match event:
@@ -446,6 +492,8 @@ def described(event):
             return brief(event.data)
         case End():
             return "the end of the body"
+        case Digest():
+            return f"digest {event.data.hex()}"
         case Fault():
             return event.why
         case Frame():
@@ -466,19 +514,31 @@ class Options:
     address: tuple
     data: Path
     names: list = field(default_factory=list)
+    flash_policy: tuple | None = None  # where the policy of Flash is
 
 
 def options(usage, data):
-    """The command line: ADDRESS [--data FOLDER] [SCENARIO...]."""
+    """The command line: ADDRESS [--data FOLDER] [--flash-policy ADDRESS] [SCENARIO...]."""
     arguments = sys.argv[1:]
-    if "--data" in arguments[:-1]:
-        at = arguments.index("--data")
-        data = Path(arguments[at + 1])
+
+    def taken(name):
+        if name not in arguments[:-1]:
+            return None
+        at = arguments.index(name)
+        value = arguments[at + 1]
         del arguments[at:at + 2]
-    host, colon, port = arguments[0].rpartition(":") if arguments else ("", "", "")
-    if not colon or not port.isdigit():
-        sys.exit(usage)
-    return Options((host, int(port)), data, arguments[1:])
+        return value
+
+    def address(text):
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isdigit():
+            sys.exit(usage)
+        return host, int(port)
+
+    data = Path(taken("--data") or data)
+    policy = taken("--flash-policy")
+    policy = address(policy) if policy else None
+    return Options(address(arguments[0] if arguments else ""), data, arguments[1:], policy)
 
 
 def run(names, one, skipped=None):
