@@ -5,7 +5,7 @@
 //! | option | meaning |
 //! | --- | --- |
 //! | `--port N` | listens there on 127.0.0.1; 0 takes a free port. Default: 9001 |
-//! | `--set NAME=VALUE` | any field of `Settings`, `SockJsSettings`, `SocketIoSettings` or `WebSocketLimits`, like `header_timeout=3s`. Of a name that several have the first one's is set; `socketio.NAME` is that of `SocketIoSettings` |
+//! | `--set NAME=VALUE` | any field of `Settings`, `SockJsSettings`, `SocketIoSettings` or `WebSocketLimits`, like `header_timeout=3s`. Of a name that several have the first one's is set; `socketio.NAME` is that of `SocketIoSettings`, `socketio06.NAME` that of `SocketIo06Settings` |
 //! | `--sockjs-url URL` | where the iframe page of SockJS finds the client |
 //! | `--sockjs-033` | the bytes that version 0.3.3 of SockJS's test suite wants |
 //! | `--socketio-client FILE` | what Socket.IO mounts serve as `socket.io.js`. Default: a file without code |
@@ -15,6 +15,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod socketio;
+mod socketio06;
 mod sockjs;
 
 use dustdevil::{
@@ -92,6 +93,9 @@ fn main() -> Result<(), Error> {
     for (name, value) in &options.set {
         if let Some(name) = name.strip_prefix("socketio.") {
             of_socketio.settings.set(name, value)?
+        } else if let Some(name) = name.strip_prefix("socketio06.") {
+            let old = of_socketio.socketio06.get_or_insert_default();
+            old.settings.set(name, value)?
         } else if Settings::FIELDS.contains(&name.as_str()) {
             settings.set(name, value)?
         } else if SockJsSettings::FIELDS.contains(&name.as_str()) {
@@ -129,6 +133,7 @@ fn main() -> Result<(), Error> {
         routes
             .then(sockjs::services(&of_sockjs))
             .then(socketio::services(&of_socketio))
+            .then(socketio06::services(&of_socketio))
             .then(plain())
     };
     let server = SocketServer::new(())?

@@ -1,9 +1,9 @@
 //! The services that recordings and clients of Socket.IO 0.7 to 0.9 ask for.
 
 use dustdevil::{
-    Connection, Cx, Event, EventArgs, Events, FromArgs, IntoArgs, Message, Named, OriginPattern,
-    OriginPolicy, Origins, Reject, Request, Router, Routes, SocketIo, SocketIoSettings, Transport,
-    WrongArgs,
+    Connection, Cx, Dialect, Event, EventArgs, Events, FromArgs, IntoArgs, Message, Named,
+    OriginPattern, OriginPolicy, Origins, Reject, Request, Router, Routes, SocketIo,
+    SocketIoSettings, Transport, WrongArgs,
 };
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn arguments(values: &[Value]) -> Args {
 
 // ---- for clients of every kind ------------------------------------------------------------------
 
-/// Echoes messages, JSON and events; acknowledges, broadcasts, asks.
+/// Echoes messages, JSON and events; acknowledges, broadcasts, asks. Greets who speaks Socket.IO 0.6.
 #[derive(Default)]
 struct Public;
 
@@ -45,6 +45,13 @@ impl Connection for Public {
 
     fn events(on: &mut Events<Self>) {
         public_events(on);
+    }
+
+    fn on_open(&mut self, cx: &mut Cx<Self>, _: &Request) -> Result<(), Reject> {
+        if cx.dialect() == Dialect::SocketIo06 {
+            cx.send("Welcome!");
+        }
+        Ok(())
     }
 
     fn on_message(&mut self, cx: &mut Cx<Self>, message: Message) {
@@ -398,6 +405,12 @@ pub(crate) fn services(of: &SocketIo) -> Routes<()> {
     let with = |change: fn(&mut SocketIoSettings)| {
         let mut of = of.clone();
         change(&mut of.settings);
+        if let Some(old) = &mut of.socketio06 {
+            old.settings.heartbeat_interval = old
+                .settings
+                .heartbeat_interval
+                .min(of.settings.heartbeat_interval);
+        }
         of
     };
     let node_like = |change: fn(&mut SocketIoSettings)| {
