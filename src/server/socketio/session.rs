@@ -333,7 +333,7 @@ impl<S: 'static> Engine<S> {
             for packet in it.session.packets() {
                 self.conns.send_waiting(conn, packet);
             }
-        } else if !it.session.is_empty() || way.kind() == socketio::Kind::Poll {
+        } else {
             wrap(it.session.packets(), it.generation(), way, &mut out);
         }
         it.session.taken();
@@ -538,7 +538,12 @@ fn wrap<'p>(
     // Mostly there is one, which has no head.
     let packets = packets.into_iter();
     let mut packets = packets.map(|packet| std::str::from_utf8(packet).unwrap_or_default());
-    let first = packets.next().unwrap_or_default();
+    let first = match packets.next() {
+        Some(first) => first,
+        // A script has to be one; a stream just ends.
+        None if way.kind() == socketio::Kind::Poll => "",
+        None => return,
+    };
     let Some(second) = packets.next() else {
         return way.wrap(generation, first, out);
     };
