@@ -685,8 +685,37 @@ pub(crate) struct Entry<S: 'static> {
     pub(crate) text: String,
     /// Whether the pattern stands for nothing but itself.
     pub(crate) literal: bool,
+    /// What the path has to begin with, in place of `text`.
+    #[cfg(feature = "regex")]
+    pub(crate) prefix: Option<regex_lite::Regex>,
     pub(crate) to: Endpoint<S>,
 }
+
+impl<S: 'static> Entry<S> {
+    /// What follows in a path below the prefix.
+    pub(crate) fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        #[cfg(feature = "regex")]
+        if let Some(regex) = &self.prefix {
+            if path.len() > REGEX_BYTES_MAX {
+                return None;
+            }
+            let ends = path.rmatch_indices('/').map(|(at, _)| at);
+            let ends = std::iter::once(path.len()).chain(ends);
+            return ends
+                .take(REGEX_TRIES_MAX)
+                .find(|end| regex.is_match(&path[..*end]))
+                .map(|end| &path[end..]);
+        }
+        path.strip_prefix(&*self.text)
+    }
+}
+
+/// Longer paths match no regular expression: each of their beginnings would be tried.
+#[cfg(feature = "regex")]
+const REGEX_BYTES_MAX: usize = 1024;
+/// How many beginnings of a path are tried.
+#[cfg(feature = "regex")]
+const REGEX_TRIES_MAX: usize = 16;
 
 pub(crate) enum Endpoint<S: 'static> {
     Methods(Vec<Route<S>>),
@@ -856,6 +885,29 @@ impl<S: 'static> Routes<S> {
         self
     }
 
+    /// The same, at and below every path that a regular expression matches, as `/chat/[a-z]+`: the resource
+    /// of TornadIO and SocketTornad.IO. Of several beginnings of a path that match the longest counts. Feature
+    /// `regex`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the expression.
+    #[cfg(feature = "regex")]
+    #[doc(alias = "resource")]
+    pub fn socketio_regex<C: Connection<State = S>>(
+        mut self,
+        prefix: &str,
+        router: &Router<C>,
+        of: SocketIo,
+    ) -> Result<Self, regex_lite::Error> {
+        let regex = regex_lite::Regex::new(&format!("^(?:{prefix})$"))?;
+        self = self.socketio("", router, of);
+        if let Some(entry) = self.table.last_mut() {
+            entry.prefix = Some(regex);
+        }
+        Ok(self)
+    }
+
     /// Adds what answers everything at and below a prefix.
     fn add_prefix(&mut self, prefix: &str, to: Endpoint<S>) {
         let before = self.table.len();
@@ -935,6 +987,8 @@ impl<S: 'static> Routes<S> {
                 pattern: parsed,
                 text: pattern.to_owned(),
                 literal: !pattern.contains([':', '*', '%']),
+                #[cfg(feature = "regex")]
+                prefix: None,
                 to,
             }),
             Err(error) => {
@@ -942,5 +996,36 @@ impl<S: 'static> Routes<S> {
                 self.error.get_or_insert(Error::Route { pattern, error });
             }
         }
+    }
+}
+
+#[cfg(all(test, feature = "regex"))]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+    impl Connection for Nobody {
+        type State = ();
+    }
+
+    #[test]
+    fn prefixes_by_regular_expression() {
+        let router = Router::with(|_| Nobody);
+        let of = SocketIo::default;
+        let routes = Routes::new()
+            .socketio_regex("/(chat|news)/[a-z]+", &router, of())
+            .unwrap();
+        let long = format!("/chat/{}", "a/".repeat(600));
+        for (path, want) in [
+            ("/chat/a/websocket", Some("/websocket")),
+            ("/news/ab/1/", Some("/1/")),
+            ("/chat/a", Some("")),
+            ("/chat/1/websocket", None),
+            ("/chat", None),
+            (&long, None),
+        ] {
+            assert_eq!(routes.table[0].below(path), want, "{path}");
+        }
+        assert!(Routes::new().socketio_regex("(", &router, of()).is_err());
     }
 }

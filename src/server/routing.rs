@@ -147,7 +147,7 @@ impl<S: 'static> Table<S> {
         for entry in &site.entries {
             if matches!(entry.to, Endpoint::SockJs(_) | Endpoint::SocketIo(_)) {
                 // Such paths are compared as they were sent: percent escapes are part of an id.
-                let rest = path.strip_prefix(&entry.text);
+                let rest = entry.below(path);
                 let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('/'));
                 let found = match (&entry.to, rest) {
                     (Endpoint::SockJs(mount), Some(rest)) => {
