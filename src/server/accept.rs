@@ -17,6 +17,8 @@ pub(crate) struct Listening {
     pub(crate) handler: Option<Handler>,
     /// Which routes.
     pub(crate) site: usize,
+    /// Whether it is there for policies of Flash alone.
+    pub(crate) for_policies: bool,
 }
 
 impl<S: 'static> Core<S> {

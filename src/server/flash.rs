@@ -90,7 +90,12 @@ impl<S: 'static> SocketServer<S> {
         };
         let site = self.core()?.add_site(Routes::new())?;
         match Listener::bind((policy.address, port).into(), &ListenOptions::default()) {
-            Ok(listener) => self.add_listener(listener, site)?,
+            Ok(listener) => {
+                self.add_listener(listener, site)?;
+                if let Some(listening) = self.core()?.listeners.last_mut() {
+                    listening.for_policies = true;
+                }
+            }
             Err(error) => {
                 loud!(
                     warn,

@@ -379,6 +379,7 @@ impl<S: 'static> SocketServer<S> {
             listener,
             handler,
             site,
+            for_policies: false,
         });
         Ok(())
     }
@@ -434,16 +435,17 @@ impl<S: 'static> SocketServer<S> {
 
     // ---- running ----------------------------------------------------------------------------
 
-    /// Where it listens, in the order of binding, with the real ports.
+    /// Where it listens, in the order of binding, with the real ports. A port for policies of Flash comes last.
     pub fn local_addrs(&self) -> Vec<LocalAddr> {
-        match &self.stage {
-            Stage::Bound(core) => core
-                .listeners
-                .iter()
-                .filter_map(|listening| listening.listener.local_addr().ok())
-                .collect(),
-            Stage::Building(_) | Stage::Changing => Vec::new(),
-        }
+        let Stage::Bound(core) = &self.stage else {
+            return Vec::new();
+        };
+        let mut listeners: Vec<_> = core.listeners.iter().collect();
+        listeners.sort_by_key(|listening| listening.for_policies);
+        listeners
+            .into_iter()
+            .filter_map(|listening| listening.listener.local_addr().ok())
+            .collect()
     }
 
     /// A handle for other threads.

@@ -6,6 +6,7 @@ use dustdevil::{
     Cause, Dialect, FlashPolicy, Json, Routes, Sent, Settings, SockJs, SocketIo, SocketServer,
     WebSocket,
 };
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 const KEYS: &str = "Sec-WebSocket-Key1: 18x 6]8vM;54 *(5:  {   U1]8  z [  8\r\n\
@@ -291,6 +292,24 @@ fn without_a_policy_it_is_a_bad_request() {
     let mut client = rig.raw();
     client.write(b"<policy-file-request/>\0\r\n\r\n");
     assert!(client.rest(&mut rig).starts_with(b"HTTP/1.1 400 "));
+}
+
+/// Who wants to know where the server listens looks at the first address.
+#[test]
+fn a_port_for_policies_comes_last() {
+    let policy = FlashPolicy {
+        port: Some(0),
+        address: [0, 0, 0, 0].into(),
+        file: None,
+    };
+    let server = SocketServer::new(()).unwrap().flash_policy(policy);
+    let server = server.bind("127.0.0.1:0").unwrap();
+    let addresses = server.local_addrs();
+    let hosts: Vec<_> = addresses.iter().map(|it| it.tcp().unwrap().ip()).collect();
+    assert_eq!(
+        hosts,
+        [Ipv4Addr::LOCALHOST.into(), Ipv4Addr::UNSPECIFIED.into()] as [IpAddr; 2]
+    );
 }
 
 #[test]
