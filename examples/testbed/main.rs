@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `--port N` | listens there on 127.0.0.1; 0 takes a free port. Default: 9001 |
 //! | `--set NAME=VALUE` | any field of `Settings`, `SockJsSettings`, `SocketIoSettings` or `WebSocketLimits`, like `header_timeout=3s`. Of a name that several have the first one's is set; `socketio.NAME` is that of `SocketIoSettings`, `socketio06.NAME` that of `SocketIo06Settings` |
+//! | `--flash-policy-port N` | the policy of Flash alone, there; 0 takes a free port. Default: none, it is at the other port only |
 //! | `--sockjs-url URL` | where the iframe page of SockJS finds the client |
 //! | `--sockjs-033` | the bytes that version 0.3.3 of SockJS's test suite wants |
 //! | `--socketio-client FILE` | what Socket.IO mounts serve as `socket.io.js`. Default: a file without code |
@@ -19,10 +20,11 @@ mod socketio06;
 mod sockjs;
 
 use dustdevil::{
-    Connection, Cx, Error, Files, Message, OriginPolicy, Origins, Profile, Response, Route, Router,
-    Routes, Settings, SockJs, SockJsSettings, SocketIo, SocketIoSettings, SocketServer, WebSocket,
-    WebSocketLimits,
+    Connection, Cx, Error, Files, FlashPolicy, Message, OriginPolicy, Origins, Profile, Response,
+    Route, Router, Routes, Settings, SockJs, SockJsSettings, SocketIo, SocketIoSettings,
+    SocketServer, WebSocket, WebSocketLimits,
 };
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,6 +56,7 @@ struct Options {
     port: u16,
     bench: bool,
     short_limits: bool,
+    flash_policy_port: Option<u16>,
     sockjs_url: Option<String>,
     sockjs_033: bool,
     socketio_client: PathBuf,
@@ -136,9 +139,16 @@ fn main() -> Result<(), Error> {
             .then(socketio06::services(&of_socketio))
             .then(plain())
     };
-    let server = SocketServer::new(())?
-        .settings(settings)
-        .routes(routes)
+    let server = SocketServer::new(())?.settings(settings).routes(routes);
+    let server = match options.bench {
+        true => server,
+        false => server.flash_policy(FlashPolicy {
+            port: options.flash_policy_port,
+            address: Ipv4Addr::LOCALHOST.into(),
+            file: None,
+        }),
+    };
+    let server = server
         .bind(("127.0.0.1", options.port))?
         .drain_on_signals()?;
     common::run(server)
@@ -201,6 +211,7 @@ fn options() -> Result<Options, lexopt::Error> {
         port: 9001,
         bench: false,
         short_limits: false,
+        flash_policy_port: None,
         sockjs_url: None,
         sockjs_033: false,
         socketio_client: concat!(
@@ -216,6 +227,7 @@ fn options() -> Result<Options, lexopt::Error> {
             Long("port") => options.port = args.value()?.parse()?,
             Long("bench") => options.bench = true,
             Long("short-limits") => options.short_limits = true,
+            Long("flash-policy-port") => options.flash_policy_port = Some(args.value()?.parse()?),
             Long("sockjs-url") => options.sockjs_url = Some(args.value()?.string()?),
             Long("sockjs-033") => options.sockjs_033 = true,
             Long("socketio-client") => options.socketio_client = args.value()?.into(),

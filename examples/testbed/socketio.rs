@@ -440,7 +440,14 @@ pub(crate) fn services(of: &SocketIo) -> Routes<()> {
     Routes::new()
         .socketio("/socket.io", &public(), of.clone())
         .socketio("/fast/socket.io", &public(), with(fast))
-        .socketio("/node/socket.io", &node, node_like(node_times))
+        .socketio(
+            "/node/socket.io",
+            &node,
+            SocketIo {
+                hixie75: true,
+                ..node_like(node_times)
+            },
+        )
         .socketio(
             "/node-fast/socket.io",
             &node,

@@ -68,7 +68,7 @@ fn room(text: &str) -> Option<Extra> {
 /// | where | what |
 /// | --- | --- |
 /// | `/chat/<digits>` | sends back what the path had |
-/// | `/tornadio`, `/tornadio-fast`, `/node06`, `/node06-fast` | what was recorded of the two kinds of servers, with usual times and with those of a second |
+/// | `/tornadio`, `/tornadio-fast`, `/node06`, `/node06-fast` | what was recorded of the two kinds of servers, with usual times and with those of a second; hixie-75 at `/node06` only |
 ///
 /// Behind all but the first stands `/socket.io`.
 pub(crate) fn services(of: &SocketIo) -> Routes<()> {
@@ -88,7 +88,11 @@ pub(crate) fn services(of: &SocketIo) -> Routes<()> {
         )
         .socketio("/tornadio/socket.io", &recorded, with(|_, _| ()))
         .socketio("/tornadio-fast/socket.io", &recorded, with(fast))
-        .socketio("/node06/socket.io", &recorded, with(|_, _| ()))
+        .socketio(
+            "/node06/socket.io",
+            &recorded,
+            with(|of, _| of.hixie75 = true),
+        )
         .socketio(
             "/node06-fast/socket.io",
             &recorded,
