@@ -217,7 +217,7 @@ def byte_by_byte():
             same(raw.take(16), DIGEST)
             if path.startswith("/echo"):
                 raw.hear("o")
-                raw.slowly(frame('["\u00e9\U0001f600"]')).hear('a["\u00e9\U0001f600"]')
+                raw.slowly(frame('["\u00e9"]')).hear('a["\u00e9"]')
             else:
                 greeted(raw)
                 raw.slowly(frame(message("\u00e9\U0001f600"))).hear(message("\u00e9\U0001f600"))
@@ -335,9 +335,20 @@ def pieces():
 
 @check("hixie-76: a long message")
 def long_message():
-    text = "0123456789abcde\u00e9" * (1 << 16)
+    text = "0123456789abcde\u00e9" * (1 << 15)
     with opened() as raw:
         raw.say(message(text)).hear(message(text))
+
+
+@check("hixie-76: a message that is too long")
+def too_long():
+    with opened() as raw:
+        try:
+            raw.send(b"\0" + b"x" * (3 << 20))
+        except ConnectionError:
+            pass
+        raw.ends()
+    alive()
 
 
 @check("hixie-76: many messages")
@@ -636,29 +647,19 @@ def policy_later():
         raw.rest()
 
 
-@check("policy: other questions at its own port")
+@check("policy: nothing else at its own port")
 def policy_others():
     if POLICY is None:
         raise Skipped("it is not said where the policy of Flash is")
-    for question in (b"GET / HTTP/1.1\r\n\r\n", b"\0", b"<policy-file-request>\0", b"x" * 100_000):
+    for question, status in [
+        (get("/hello", "Connection: close"), 404),
+        (upgrade("/ws") + NONCE, 404),
+        (b"\0\r\n\r\n", 400),
+        (b"<policy-file-request>\0", 400),
+    ]:
         with Raw(POLICY) as raw:
-            try:
-                raw.send(question)
-            except ConnectionError:
-                pass
-            raw.ends()
-
-
-@check("policy: who says nothing at its own port is not waited for")
-def policy_silence():
-    if POLICY is None:
-        raise Skipped("it is not said where the policy of Flash is")
-    for beginning in (b"", QUESTION[:5]):
-        with Raw(POLICY) as raw:
-            begun = time.monotonic()
-            raw.send(beginning).ends()
-            if (took := time.monotonic() - begun) < 1:
-                raise Mismatch(f"the end came after {took:.1f} s")
+            raw.send(question)
+            same(raw.status(), status, repr(question[:25]))
 
 
 def main():

@@ -235,7 +235,8 @@ class Parser:
                 self.upgraded = "websocket"
             elif answer.header("sec-websocket-location"):
                 self.upgraded = "hixie"
-                self._events.append(Digest((yield from self._take(16))))
+                data = yield from self._take(16)  # by then the events before it are gone
+                self._events.append(Digest(data))
             else:
                 self.upgraded = "hixie" if answer.header("websocket-location") else "other"
         elif status in (204, 304) or (answer.request and answer.request.method == "HEAD"):
@@ -322,7 +323,8 @@ class Parser:
     def _hixie_frame(self):
         first = yield from self._take(1)
         if first == b"\0":
-            self._events.append(Frame(1, (yield from self._until(b"\xff"))))
+            text = yield from self._until(b"\xff")
+            self._events.append(Frame(1, text))
         elif first == b"\xff":
             length = yield from self._take(1)
             if length != b"\0":
@@ -502,6 +504,7 @@ def described(event):
                 kind, payload = f"close {int.from_bytes(payload[:2], 'big')}", payload[2:]
             odd = ("" if event.fin else " without fin") + (f" rsv {event.rsv}" if event.rsv else "")
             return f"frame {kind} {brief(payload)}{odd}"
+    return str(event)
 
 
 # ------------------------------------------------------------------ running

@@ -187,10 +187,11 @@ DEVIATIONS = {
     },
     "a refused upgrade is answered": {
         ("node-origins--origins", 23): 403,
-        ("tornadio2--websocket-hixie75", 5): 400,
+        ("tornadio2--websocket-hixie75", 5): 426,
     },
     "who does not ask for the policy of Flash does not get it": {
         ("node--flash-policy", 6): SILENCE,
+        ("node--flash-policy", 7): SILENCE,
     },
 }
 
@@ -630,9 +631,9 @@ class Replay:
         """None, or why what has come is not what is wanted."""
         items = list(live.items)
         if events:
-            prelude = live.meaning.prelude
+            before = live.meaning.prelude, live.meaning.bytes
             items += live.meaning.of(events)
-            live.meaning.prelude = prelude
+            live.meaning.prelude, live.meaning.bytes = before
         answers = deque(item[1] for item in items if item[0] == "answer")
         others = deque(item for item in items if item[0] not in ("answer", "packet"))
         came = self.came(live, items)
