@@ -424,6 +424,16 @@ def others():
         raw.send(b"\xff\0").ends()
 
 
+@check("hixie-76: data in the path")
+def data_in_path():
+    with opened("/chat/123/websocket") as raw:
+        raw.say(message("what?")).hear(message('~j~{"room":"123","text":"/123"}'))
+    for path in ("/chat/websocket", "/chat/abc/websocket", "/chat/123/4/websocket"):
+        with Raw() as raw:
+            raw.send(upgrade(path) + NONCE)
+            same(raw.status(), 404, path)
+
+
 # ------------------------------------------------------------------ hixie-75
 @check("hixie-75: where it is on")
 def hixie75():

@@ -38,7 +38,6 @@ CODECS = {"sockettornadio": "utf-32-le", "tornadio": "utf-8", "tornadio-fast": "
 OURS = "utf-16-le"
 WIDTHS = {"utf-8": 1, "utf-16-le": 2, "utf-32-le": 4}
 
-
 GREETING = "Welcome!"
 
 
@@ -51,8 +50,8 @@ EMPTY = Instead()  # a poll ends without messages
 CLOSED = Instead()  # the connection, or the stream on it, ends
 ELSEWHERE = Instead()  # what comes belongs to another step
 
-# Why -> where (scenario, step) -> what comes instead: one of those above, a status, or messages, which are compared with
-# what the session says, and before which there is an answer if that was asked for.
+# Why -> where (scenario, step) -> what comes instead: one of those above, a status, or messages, with an answer if one
+# was asked for.
 DEVIATIONS = {
     "the greeting comes with the session's id": {
         ("node--static-client", 11): [GREETING],
@@ -267,8 +266,8 @@ DEVIATIONS = {
 # - The origin is let in by its name, and with its cookies. A preflight is answered with 200 or 204.
 # - SocketTornad.IO greets anew in every poll of a session. Polls that brought nothing else are not sent, nor are those
 #   whose messages an earlier one brought.
-# - TornadIO and SocketTornad.IO announce chunks and send none (htmlfile), and end their scripts otherwise; they name the
-#   boundary, or the parts' type, otherwise (xhr-multipart). TornadIO names its WebSockets' sessions `no_session`.
+# - TornadIO and SocketTornad.IO announce chunks and send none (htmlfile), and end their scripts otherwise; they write
+#   the boundary, or the parts' type, otherwise (xhr-multipart). WebSockets of TornadIO have the session `no_session`.
 # - A WebSocket's status text is any; its end is told and answered.
 
 HIXIE = [f"{before}websocket-{what}" for before in ("", "sec-") for what in ("origin", "location", "protocol")]
@@ -341,7 +340,8 @@ class Meaning:
                 self.transport = asked.transport if asked else None
                 items = [("answer", event)]
                 if asked and asked.poll and event.status == 200:
-                    items += self.messages(self.script(event) if asked.transport == "jsonp-polling" else event.body.decode())
+                    jsonp = asked.transport == "jsonp-polling"
+                    items += self.messages(self.script(event) if jsonp else event.body.decode())
                 return items
             case Digest():
                 return [("digest", event.data)]
@@ -383,7 +383,8 @@ class Meaning:
         if not self.begun and not self.take(rb"<html><body> {244,}"):
             raise Mismatch(f"the prelude is {brief(self.bytes)}")
         self.begun = True
-        call = rb'\._\(("(?:[^"\\]|\\.)*"), document' if not self.recorded else rb'\.?_\(("(?:[^"\\]|\\.)*")\)?, ?document'
+        text = rb'("(?:[^"\\]|\\.)*")'
+        call = rb"\.?_\(" + text + rb"\)?, ?document" if self.recorded else rb"\._\(" + text + rb", document"
         while match := self.take(rb"<script>parent\.s" + call + rb"\);</script>"):
             if not self.recorded and re.search("[<\u2028\u2029]", match[1].decode()):
                 raise Mismatch(f"markup within a script: {brief(match[1])}")
@@ -573,7 +574,8 @@ class Line:
         self.came = []
         self.beats = 0
         self.beats_wanted = 0
-        self.poller = None  # who asks for messages now
+        self.poller = None  # the connection that polls now
+        self.streamer = None  # the one with the stream
 
     def check(self):
         for at, (one, other) in enumerate(zip(self.wanted, self.came)):
@@ -611,7 +613,7 @@ class Replay:
         self.lives = {}
         self.extra = []  # connections for polls that were not recorded
         self.lines = {}
-        self.ids = {line: value for line, value in self.recorded_ids()}
+        self.ids = dict(self.recorded_ids())  # session -> its recorded id
         self.unsent = set()  # steps that bring nothing new
         self.last = time.monotonic()
         self.wrong = []
@@ -653,7 +655,10 @@ class Replay:
         for name, live in self.lives.items():
             for answer in live.answers:
                 if not (live.line and live.line.poller is not live and answer.status == 200 and is_empty(answer)):
-                    self.wrong.append(f"an answer that was not recorded ({name}, {answer.request}): {described(answer)}")
+                    self.wrong.append(f"not recorded ({name}, {answer.request}): {described(answer)}")
+            replaced = live.line and live.line.streamer is not live and live.asked.stream
+            if live.others and not live.over and not (replaced and list(live.others) == [("end",)]):
+                self.wrong.append(f"not recorded ({name}): {' '.join(other[0] for other in live.others)}")
 
     def one(self, step):
         match step.kind:
@@ -704,6 +709,8 @@ class Replay:
             live.begins = live.asked.opens
             if live.asked.poll and live.line:
                 live.line.poller = live
+            if live.asked.stream and live.line:
+                live.line.streamer = live
         elif len(live.nonce) < 8:
             live.nonce += data
         live.conn.send(data)
