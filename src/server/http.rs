@@ -137,7 +137,7 @@ impl<S: 'static> Core<S> {
                 let is_old = sio06::path::Route::is_websocket;
                 if upgrade
                     && (sio09::path::parse(rest).is_some_and(is_websocket)
-                        || sio06::path::parse(rest).is_some_and(|route| is_old(&route)))
+                        || sio06::path::parse(rest).is_some_and(is_old))
                 {
                     self.handle(io, key, raw, head, &[], (found, params));
                     return Ok(());
