@@ -1,7 +1,12 @@
-//! Messages: `~m~`, their length in UTF-16 code units, `~m~`, and the data; any number of them follow
-//! each other.
+//! Frames (section 3): `~m~`, the length in UTF-16 code units, `~m~`, and the data. Any number of them
+//! follow each other in one payload.
 //!
 //! Data that begins with `~j~` is JSON, with `~h~` a heartbeat; everything else is text.
+//!
+//! [`frames`] borrows from the payload and looks at all of it once: the JSON that it gives is JSON, of at
+//! most 128 levels. A frame that is broken is not given, and the session goes on.
+//!
+//! Not here: how a payload travels (`wrapping.rs`); whether a heartbeat was due.
 
 use crate::proto::json;
 
@@ -12,35 +17,30 @@ pub enum Frame<'t> {
     Text(&'t str),
     /// A value: JSON, without blanks around it.
     Json(&'t str),
-    /// The answer to a heartbeat: what the server had sent.
+    /// The answer to a heartbeat: what the server had sent, if the client keeps the rules.
     Heartbeat(&'t str),
 }
 
 /// Why a frame is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
-    /// There is no head, or its length is no number or cuts a character: the rest of the payload is dropped,
-    /// too.
+    /// There is no head, or its length is no number or cuts a character in halves: the rest of the payload is
+    /// dropped, too.
     Head,
     /// What should be JSON is none, or is nested too deep.
     Json,
 }
 
-/// The frames of a payload. A length that is too long gives what is there; behind a broken head nothing
-/// more comes.
+/// The frames of a payload, those that are empty too. A length that is too long gives what is there;
+/// behind a broken head nothing more comes.
 pub fn frames(payload: &str) -> Frames<'_> {
-    Frames {
-        rest: payload,
-        exact: true,
-    }
+    Frames { rest: payload }
 }
 
 /// Frames of a payload; see [`frames`].
 #[derive(Clone, Debug)]
 pub struct Frames<'t> {
     rest: &'t str,
-    /// Every length so far was that of what followed.
-    exact: bool,
 }
 
 impl<'t> Iterator for Frames<'t> {
@@ -51,28 +51,25 @@ impl<'t> Iterator for Frames<'t> {
         if rest.is_empty() {
             return None;
         }
-        let Some((data, rest, exact)) = split(rest) else {
-            self.exact = false;
+        let Some((data, rest, _)) = split(rest) else {
             return Some(Err(Broken::Head));
         };
-        self.exact &= exact;
         self.rest = rest;
         Some(read(data))
     }
 }
 
-impl Frames<'_> {
-    /// Whether all lengths are those of what follows them.
-    fn are_exact(mut self) -> bool {
-        // What the data is does not matter.
-        while self.next().is_some() {}
-        self.exact
-    }
-}
-
-/// Whether the lengths of a payload fit.
+/// Whether the heads of a payload are good and their lengths those of what follows. What the data says
+/// does not matter.
 pub(super) fn is_exact(payload: &str) -> bool {
-    frames(payload).are_exact()
+    let mut rest = payload;
+    while !rest.is_empty() {
+        match split(rest) {
+            Some((_, behind, true)) => rest = behind,
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// The data of the first frame, what follows it, and whether it was as long as it said.
@@ -84,7 +81,7 @@ fn split(payload: &str) -> Option<(&str, &str, bool)> {
     if number.is_empty() {
         return None;
     }
-    // A length that is too large for us is too long for the payload.
+    // What does not fit into the type is too long for any payload.
     let units = number.parse().unwrap_or(usize::MAX);
     let (end, exact) = end_of(rest, units)?;
     Some((&rest[..end], &rest[end..], exact))
@@ -157,82 +154,190 @@ const HEARTBEAT: &str = "~h~";
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
 
-    fn all(payload: &str) -> Vec<Result<Frame<'_>, Broken>> {
-        frames(payload).collect()
+    use super::*;
+
+    /// The frames; and nothing panics at any cut.
+    fn read(payload: &str) -> Vec<Result<Frame<'_>, Broken>> {
+        for cut in (0..payload.len()).filter(|cut| payload.is_char_boundary(*cut)) {
+            frames(&payload[..cut]).for_each(drop);
+            frames(&payload[cut..]).for_each(drop);
+        }
+        let mut frames = frames(payload);
+        let all = frames.by_ref().collect();
+        assert_eq!(frames.next(), None);
+        all
+    }
+
+    fn written(write: impl Fn(&mut Vec<u8>)) -> String {
+        let mut out = b"before ".to_vec();
+        write(&mut out);
+        String::from_utf8(out).unwrap().split_off(7)
+    }
+
+    /// What is written, and read again.
+    #[test]
+    fn payloads() {
+        use Frame::{Heartbeat, Json, Text};
+        #[rustfmt::skip]
+        let cases: &[(&[Frame<'_>], &str)] = &[
+            (&[], ""), (&[Text("")], "~m~0~m~"), (&[Text("abc")], "~m~3~m~abc"),
+            (&[Text("9089cf7943a8522709018269aec8e728"), Text("Welcome!")],
+             "~m~32~m~9089cf7943a8522709018269aec8e728~m~8~m~Welcome!"),
+            (&[Text("one"), Text("two"), Json("{\"a\":1}")], "~m~3~m~one~m~3~m~two~m~10~m~~j~{\"a\":1}"),
+            (&[Json("{\"k\":\"v\"}")], "~m~12~m~~j~{\"k\":\"v\"}"), (&[Json("\"\"")], "~m~5~m~~j~\"\""),
+            (&[Json("0"), Json("[null, true]")], "~m~4~m~~j~0~m~15~m~~j~[null, true]"),
+            (&[Json("\"\u{e9}\u{1f600}\"")], "~m~8~m~~j~\"\u{e9}\u{1f600}\""),
+            (&[Heartbeat("1")], "~m~4~m~~h~1"), (&[Heartbeat("4294967295")], "~m~13~m~~h~4294967295"),
+            (&[Heartbeat("0"), Text("after"), Heartbeat("10")], "~m~4~m~~h~0~m~5~m~after~m~5~m~~h~10"),
+            // The unit of the length.
+            (&[Text("\u{e9}")], "~m~1~m~\u{e9}"), (&[Text("\u{4e2d}")], "~m~1~m~\u{4e2d}"),
+            (&[Text("\u{1f600}")], "~m~2~m~\u{1f600}"), (&[Text("\u{e9}\u{1f600}")], "~m~3~m~\u{e9}\u{1f600}"),
+            (&[Text("a\u{10ffff}\u{ffff}\u{10000}"), Text("Z")], "~m~6~m~a\u{10ffff}\u{ffff}\u{10000}~m~1~m~Z"),
+            (&[Text("\u{e9}\u{1f600}"), Json("{\"k\":\"v\"}")], "~m~3~m~\u{e9}\u{1f600}~m~12~m~~j~{\"k\":\"v\"}"),
+            // Marks among the text are text.
+            (&[Text("~m~")], "~m~3~m~~m~"), (&[Text("~m~3~m~abc"), Text("x")], "~m~10~m~~m~3~m~abc~m~1~m~x"),
+            (&[Text("a~j~1"), Text(" ~h~1"), Text("~j"), Text("~h"), Text("~J~1")],
+             "~m~5~m~a~j~1~m~5~m~ ~h~1~m~2~m~~j~m~2~m~~h~m~4~m~~J~1"),
+            (&[Text("a\r\nb\0")], "~m~5~m~a\r\nb\0"),
+        ];
+        for &(frames, payload) in cases {
+            let got = written(|out| {
+                for frame in frames {
+                    match frame {
+                        Text(text) => push_text(out, text),
+                        Json(value) => push_json(out, value),
+                        Heartbeat(number) => push_heartbeat(out, number.parse().unwrap()),
+                    }
+                }
+            });
+            assert_eq!(got, payload);
+            let want: Vec<_> = frames.iter().copied().map(Ok).collect();
+            assert_eq!(read(payload), want, "{payload}");
+            assert!(is_exact(payload), "{payload}");
+        }
     }
 
     #[test]
-    fn read() {
+    fn payloads_of_clients() {
         use Broken::{Head, Json as NotJson};
         use Frame::{Heartbeat, Json, Text};
         #[rustfmt::skip]
         let cases: &[(&str, &[Result<Frame<'_>, Broken>])] = &[
-            ("", &[]),
-            ("~m~3~m~abc", &[Ok(Text("abc"))]),
-            ("~m~0~m~", &[Ok(Text(""))]),
-            ("~m~1~m~é", &[Ok(Text("é"))]),
-            ("~m~2~m~\u{1f600}", &[Ok(Text("\u{1f600}"))]),
-            ("~m~3~m~é\u{1f600}~m~1~m~x", &[Ok(Text("é\u{1f600}")), Ok(Text("x"))]),
-            ("~m~3~m~one~m~3~m~two~m~10~m~~j~{\"a\":1}", &[Ok(Text("one")), Ok(Text("two")), Ok(Json("{\"a\":1}"))]),
-            ("~m~4~m~~h~1~m~1~m~a", &[Ok(Heartbeat("1")), Ok(Text("a"))]),
-            ("~m~3~m~~m~", &[Ok(Text("~m~"))]),
-            ("~m~99~m~short", &[Ok(Text("short"))]),
+            // Lengths that are written in another way.
+            ("~m~03~m~abc", &[Ok(Text("abc"))]), ("~m~00~m~~m~1~m~a", &[Ok(Text("")), Ok(Text("a"))]),
+            // Too long.
+            ("~m~99~m~short", &[Ok(Text("short"))]), ("~m~1~m~", &[Ok(Text(""))]), ("~m~9~m~~h~1", &[Ok(Heartbeat("1"))]),
+            ("~m~9~m~~j~1", &[Ok(Json("1"))]), ("~m~9~m~\u{1f600}", &[Ok(Text("\u{1f600}"))]),
+            ("~m~99~m~a~m~1~m~b", &[Ok(Text("a~m~1~m~b"))]),
             ("~m~99999999999999999999999~m~short", &[Ok(Text("short"))]),
-            ("~m~4~m~~j~{~m~1~m~a", &[Err(NotJson), Ok(Text("a"))]),
-            ("~m~1~m~a tail", &[Ok(Text("a")), Err(Head)]),
-            ("~m~1~m~\u{1f600}~m~1~m~a", &[Err(Head)]),
-            ("garbage", &[Err(Head)]), ("~m~", &[Err(Head)]), ("~m~~m~a", &[Err(Head)]), ("~m~-1~m~a", &[Err(Head)]),
-            ("~m~1a~m~a", &[Err(Head)]), ("~m~1", &[Err(Head)]),
+            // Too short.
+            ("~m~2~m~toolong", &[Ok(Text("to")), Err(Head)]), ("~m~0~m~a", &[Ok(Text("")), Err(Head)]),
+            ("~m~1~m~1~m~1~m~2 ~m~1~m~3", &[Ok(Text("1")), Ok(Text("2")), Err(Head)]),
+            // As those count to whom U+1F600 is one character, or four bytes.
+            ("~m~1~m~\u{1f600}~m~1~m~Z", &[Err(Head)]), ("~m~2~m~a\u{1f600}", &[Err(Head)]),
+            ("~m~2~m~\u{e9}~m~1~m~Z", &[Ok(Text("\u{e9}~")), Err(Head)]),
+            ("~m~6~m~\u{e9}\u{1f600}~m~1~m~Z", &[Ok(Text("\u{e9}\u{1f600}~m~")), Err(Head)]),
+            // No heads.
+            ("garbage", &[Err(Head)]), (" ~m~1~m~a", &[Err(Head)]), ("~", &[Err(Head)]), ("~m", &[Err(Head)]),
+            ("~m~", &[Err(Head)]), ("~m~5", &[Err(Head)]), ("~m~5~", &[Err(Head)]), ("~m~5~m", &[Err(Head)]),
+            ("~m~~m~", &[Err(Head)]), ("~m~~m~a", &[Err(Head)]), ("~m~abc~m~x", &[Err(Head)]), ("~m~-1~m~a", &[Err(Head)]),
+            ("~m~+1~m~a", &[Err(Head)]), ("~m~ 1~m~a", &[Err(Head)]), ("~m~1 ~m~a", &[Err(Head)]),
+            ("~m~1.0~m~a", &[Err(Head)]), ("~m~1e0~m~a", &[Err(Head)]), ("~m~1a~m~a", &[Err(Head)]),
+            ("~m~\u{661}~m~a", &[Err(Head)]), ("~M~1~M~a", &[Err(Head)]), ("~m~1~j~a", &[Err(Head)]),
+            ("~j~1", &[Err(Head)]), ("~h~1", &[Err(Head)]),
+            ("~m~1~m~a~m~x~m~b~m~1~m~c", &[Ok(Text("a")), Err(Head)]),
+            // Values.
+            ("~m~9~m~~j~ [1] \n", &[Ok(Json("[1]"))]), ("~m~11~m~~j~\"\\ud83d\"", &[Ok(Json("\"\\ud83d\""))]),
+            ("~m~7~m~~j~{bad", &[Err(NotJson)]), ("~m~3~m~~j~", &[Err(NotJson)]), ("~m~4~m~~j~ ", &[Err(NotJson)]),
+            ("~m~6~m~~j~1 2", &[Err(NotJson)]), ("~m~6~m~~j~NaN", &[Err(NotJson)]), ("~m~4~m~~j~{}", &[Err(NotJson), Err(Head)]),
+            ("~m~1~m~1~m~7~m~~j~{bad~m~1~m~2", &[Ok(Text("1")), Err(NotJson), Ok(Text("2"))]),
+            // Heartbeats swallow nothing, whatever their number is.
+            ("~m~4~m~~h~1~m~5~m~after", &[Ok(Heartbeat("1")), Ok(Text("after"))]),
+            ("~m~3~m~~h~~m~1~m~a", &[Ok(Heartbeat("")), Ok(Text("a"))]),
+            ("~m~7~m~~h~~m~1~m~1~m~a", &[Ok(Heartbeat("~m~1")), Ok(Text("a"))]),
         ];
-        for (payload, want) in cases {
-            assert_eq!(all(payload), *want, "{payload}");
-            for cut in (0..payload.len()).filter(|cut| payload.is_char_boundary(*cut)) {
-                all(&payload[..cut]);
-                all(&payload[cut..]);
-            }
+        for &(payload, want) in cases {
+            assert_eq!(read(payload), want, "{payload}");
         }
     }
 
     #[test]
     fn lengths_that_fit() {
-        for (payload, want) in [
-            ("", true),
-            ("~m~1~m~a", true),
-            ("~m~3~m~a\r\nb", false),
-            ("~m~4~m~a\r\nb", true),
-            ("~m~2~m~a", false),
-        ] {
+        #[rustfmt::skip]
+        let cases = [
+            ("", true), ("~m~0~m~", true), ("~m~1~m~a", true), ("~m~1~m~a~m~2~m~\u{1f600}", true),
+            ("~m~4~m~a\r\nb", true), ("~m~3~m~a\r\nb", false), ("~m~2~m~a", false), ("~m~1~m~\u{1f600}", false),
+            ("~m~1~m~a~m~2~m~b", false), ("~m~1~m~a~m~", false), ("a", false),
+            ("~m~99999999999999999999999~m~a", false),
+            // What the data says does not matter.
+            ("~m~7~m~~j~{bad~m~4~m~~h~x", true),
+        ];
+        for (payload, want) in cases {
             assert_eq!(is_exact(payload), want, "{payload:?}");
         }
     }
 
+    #[test]
+    fn depth() {
+        for (depth, is_good) in [(128, true), (129, false), (1 << 20, false)] {
+            let value = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            let payload = written(|out| push_json(out, &value));
+            let got: Vec<_> = frames(&payload).collect();
+            let want = is_good.then_some(Frame::Json(&value)).ok_or(Broken::Json);
+            assert_eq!(got, [want], "{depth}");
+        }
+    }
+
+    /// A payload of many frames is read in one pass, also if all that follows is not ASCII.
+    #[test]
+    fn many_frames() {
+        let end = "\u{4e2d}".repeat(100_000);
+        let payload = format!(
+            "{}~m~100000~m~{end}",
+            "~m~0~m~~m~1~m~\u{e9}".repeat(100_000)
+        );
+        assert_eq!(frames(&payload).count(), 200_001);
+        assert_eq!(frames(&payload).last(), Some(Ok(Frame::Text(&end))));
+        assert!(is_exact(&payload));
+        let digits = format!("~m~{}1~m~a~m~1~m~b", "0".repeat(1 << 20));
+        assert_eq!(frames(&digits).last(), Some(Ok(Frame::Text("b"))));
+    }
+
     proptest! {
         #[test]
-        fn what_is_written_is_read(texts in prop::collection::vec(".*", 0..8), number: u32) {
-            let mut out = Vec::new();
-            for text in &texts {
-                push_text(&mut out, text);
-                push_json(&mut out, "[1]");
-                push_heartbeat(&mut out, number);
-            }
-            let payload = String::from_utf8(out).unwrap();
+        fn what_is_written_is_read(texts in prop::collection::vec("(\\PC|[a-z]|~m~|\n|\u{1f600}){0,12}", 0..6), number: u32) {
+            let values: Vec<_> = texts.iter().map(|text| serde_json::to_string(text).unwrap()).collect();
             let number = number.to_string();
             let mut want = Vec::new();
-            for text in &texts {
-                want.push(super::read(text));
-                want.push(Ok(Frame::Json("[1]")));
-                want.push(Ok(Frame::Heartbeat(&number)));
+            let payload = written(|out| {
+                for (text, value) in texts.iter().zip(&values) {
+                    push_text(out, text);
+                    push_json(out, value);
+                    push_heartbeat(out, number.parse().unwrap());
+                }
+            });
+            for (text, value) in texts.iter().zip(&values) {
+                want.extend([Ok(Frame::Text(text)), Ok(Frame::Json(value)), Ok(Frame::Heartbeat(&number))]);
+                prop_assert_eq!(units_of(text), text.encode_utf16().count());
             }
-            prop_assert_eq!(all(&payload), want);
             prop_assert!(is_exact(&payload));
+            prop_assert_eq!(read(&payload), want);
         }
 
+        /// What is given is part of the payload, in its order, and nothing follows a broken head.
         #[test]
-        fn anything_can_be_read(payload in "(~m~|[0-9]{1,3}|~j~|~h~|.){0,40}") {
-            prop_assert!(all(&payload).len() <= payload.len());
+        fn half_right_payloads(payload in "(~m~[0-9]{1,2}~m~|~m~|[0-9]|~j~|~h~|1|\\PC|\u{1f600}|a){0,20}") {
+            let mut rest = &*payload;
+            let frames = read(&payload);
+            for frame in &frames {
+                let Ok(Frame::Text(part) | Frame::Json(part) | Frame::Heartbeat(part)) = frame else { continue };
+                let at = rest.find(part).unwrap();
+                rest = &rest[at + part.len()..];
+            }
+            let broken = frames.iter().position(|frame| *frame == Err(Broken::Head));
+            prop_assert!(broken.is_none_or(|at| at + 1 == frames.len()));
         }
     }
 }
