@@ -6,7 +6,7 @@ use super::{Generation, place};
 use crate::conn::ConnKey;
 use crate::proto::sio06::frame;
 use crate::proto::sio06::path::{self, Route};
-use crate::proto::sio06::wrapping;
+use crate::proto::sio06::wrapping::{self, Post};
 use crate::reactor::IoLoop;
 use crate::router::{Extra, SocketIoMount};
 use crate::server::Msg;
@@ -146,8 +146,11 @@ impl<S: 'static> Core<S> {
             .socketio(key)
             .map(|it| it.rules.messages_max);
         let max = max.unwrap_or_default();
-        let jsonp = matches!(way, Way::JsonpPolling(_));
-        let body = wrapping::post_body(req.body(), jsonp);
+        let kind = match way {
+            Way::JsonpPolling(_) => Post::Form,
+            _ => Post::Script,
+        };
+        let body = wrapping::post_body(kind, req.body());
         let body = body
             .ok()
             .filter(|body| frame::frames(body).take(max.saturating_add(1)).count() <= max);
