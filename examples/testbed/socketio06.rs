@@ -106,6 +106,6 @@ pub(crate) fn services(of: &SocketIo) -> Routes<()> {
 fn fast(of: &mut SocketIo, old: &mut SocketIo06) {
     old.settings.heartbeat_interval = Duration::from_secs(1);
     of.settings.xhr_polling_timeout = Duration::from_secs(1);
-    of.settings.session_expiry = Duration::from_secs(2);
-    of.settings.session_check_interval = Duration::from_secs(1);
+    of.settings.session_expiry = Duration::from_millis(2500);
+    of.settings.session_check_interval = Duration::from_millis(500);
 }
