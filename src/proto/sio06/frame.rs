@@ -112,10 +112,25 @@ fn read(data: &str) -> Result<Frame<'_>, Broken> {
     })
 }
 
-/// Appends a text.
+/// Appends a text. One that begins as JSON or as a heartbeat is written as a JSON string: clients would
+/// parse it, or answer it, and hand the text itself to nobody.
 pub fn push_text(out: &mut Vec<u8>, text: &str) {
+    if text.starts_with(JSON) || text.starts_with(HEARTBEAT) {
+        return push_as_json(out, text);
+    }
     push_head(out, units_of(text));
     out.extend_from_slice(text.as_bytes());
+}
+
+#[cold]
+fn push_as_json(out: &mut Vec<u8>, text: &str) {
+    let mut string = Vec::new();
+    json::push_string(&mut string, text);
+    // Of the text, which may hold any character, only ASCII is replaced, by ASCII.
+    let units = units_of(text) + string.len() - text.len();
+    push_head(out, units + JSON.len());
+    out.extend_from_slice(JSON.as_bytes());
+    out.extend_from_slice(&string);
 }
 
 /// Appends a value; `json` is the JSON of it.
@@ -216,6 +231,26 @@ mod tests {
             let want: Vec<_> = frames.iter().copied().map(Ok).collect();
             assert_eq!(read(payload), want, "{payload}");
             assert!(is_exact(payload), "{payload}");
+        }
+    }
+
+    /// Clients get these texts, too.
+    #[test]
+    fn texts_that_begin_as_something_else() {
+        #[rustfmt::skip]
+        let cases = [
+            ("~j~", "~m~8~m~~j~\"~j~\""), ("~h~1", "~m~9~m~~j~\"~h~1\""), ("~j~{bad", "~m~12~m~~j~\"~j~{bad\""),
+            ("~j~{\"a\":1}", "~m~17~m~~j~\"~j~{\\\"a\\\":1}\""),
+            ("~h~\u{e9}\u{1f600}\0\n\"", "~m~21~m~~j~\"~h~\u{e9}\u{1f600}\\u0000\\n\\\"\""),
+        ];
+        for (text, want) in cases {
+            let payload = written(|out| push_text(out, text));
+            assert_eq!(payload, want);
+            assert!(is_exact(&payload), "{payload}");
+            let [Ok(Frame::Json(value))] = read(&payload)[..] else {
+                panic!("{payload}");
+            };
+            assert_eq!(json::string(value).as_deref(), Some(text));
         }
     }
 
