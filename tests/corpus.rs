@@ -18,6 +18,8 @@ mod http_head;
 mod http_reader;
 #[path = "fuzz/targets/ops.rs"]
 mod ops;
+#[path = "fuzz/targets/sio06.rs"]
+mod sio06;
 #[path = "fuzz/targets/sio09.rs"]
 mod sio09;
 #[path = "fuzz/targets/small_parsers.rs"]
@@ -57,6 +59,11 @@ fn hixie() {
 #[test]
 fn small_parsers() {
     replay("small_parsers", small_parsers::run, MUTATIONS);
+}
+
+#[test]
+fn sio06() {
+    replay("sio06", sio06::run, MUTATIONS);
 }
 
 #[test]
