@@ -495,9 +495,10 @@ impl<S: 'static> Engine<S> {
         let Some(it) = self.sessions.socketio(key) else {
             return;
         };
+        let generation = it.generation();
         match it.session.handle_timeout(now, &it.rules.limits) {
             None => self.after_flush(key),
-            Some(Due::PollEnded) if it.generation() == Generation::V06 => {
+            Some(Due::PollEnded) if generation == Generation::V06 => {
                 // An empty answer is all that there is to say.
                 if let Some(old) = it.session.detach(now, &it.rules.limits) {
                     let mut out = Vec::new();
@@ -512,7 +513,10 @@ impl<S: 'static> Engine<S> {
             }
             Some(Due::Silent) if !conn.is_some_and(|conn| self.conns.is_paused(conn)) => {
                 self.conns.stats.ping_timeouts += 1;
-                self.push_beat(key);
+                // Clients of 0.6 are not asked once more.
+                if generation == Generation::V09 {
+                    self.push_beat(key);
+                }
                 if let Some(id) = root {
                     self.close(id, Cause::Timeout, 1000, "heartbeat timeout");
                 }
