@@ -6,6 +6,7 @@
 
 #[path = "../sockjs/answers.rs"]
 mod answers;
+mod life;
 #[expect(dead_code, reason = "the tests of 0.9 use the rest of it")]
 #[path = "../socketio09/support.rs"]
 mod sio09;

@@ -350,12 +350,11 @@ impl Peer {
     }
 
     /// What is heard while time passes, with when; a polling client goes on polling.
-    pub(crate) fn listen(&mut self, rig: &mut Rig<World>, seconds: u64) -> Vec<(f64, String)> {
+    pub(crate) fn listen(&mut self, rig: &mut Rig<World>, seconds: u64) -> Vec<(u64, String)> {
         let mut heard = Vec::new();
-        for quarter in 1..=seconds * 4 {
-            rig.pass(ms(250));
-            let at = quarter as f64 / 4.0;
-            heard.extend(self.hear(rig).into_iter().map(|data| (at, data)));
+        for second in 1..=seconds {
+            rig.pass(secs(1));
+            heard.extend(self.hear(rig).into_iter().map(|data| (second, data)));
             if self.is_over {
                 break;
             }
