@@ -421,6 +421,10 @@ impl<S: 'static> Engine<S> {
 
     /// Attaches a receiver; the one before it makes room.
     pub(in crate::server) fn attach_socketio(&mut self, key: SessionKey, at: At) {
+        // It may have gone while the application was deciding.
+        if self.conns.arena.get(at.place.conn).is_none() {
+            return;
+        }
         let now = self.conns.now;
         let Some(it) = self.sessions.socketio(key) else {
             return;
