@@ -120,7 +120,19 @@ impl<S: 'static> Core<S> {
         // The WebSocket's machine has checked the text.
         let text = std::str::from_utf8(bytes).unwrap_or_default();
         match self.engine().sessions.generation(key) {
-            Generation::V06 => self.frames(io, key, text, out),
+            Generation::V06 => {
+                let engine = self.engine();
+                let it = engine.sessions.socketio(key);
+                let max = it.map_or(0, |it| it.rules.messages_max);
+                if sio06::frame::frames(text).nth(max).is_some() {
+                    engine.conns.stats.protocol_errors += 1;
+                    let why = (1008, "too many messages");
+                    engine.close_session_of(bits, Cause::Protocol, why);
+                    engine.conns.close_websocket(conn, why.0, why.1);
+                    return 0;
+                }
+                self.frames(io, key, text, out)
+            }
             Generation::V09 => {
                 let counts = self.packet(io, key, text, out);
                 self.follow_packet(io, out);
