@@ -4,9 +4,14 @@
 // In a test a failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::type_complexity)]
 
+#[expect(dead_code, reason = "the tests of SockJS use the rest of it")]
 #[path = "../sockjs/answers.rs"]
 mod answers;
+mod extra;
 mod life;
+mod limits;
+mod mixed;
+mod refused;
 #[expect(dead_code, reason = "the tests of 0.9 use the rest of it")]
 #[path = "../socketio09/support.rs"]
 mod sio09;

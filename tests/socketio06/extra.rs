@@ -1,0 +1,112 @@
+//! Data of the application in the path.
+
+use crate::support::*;
+use dustdevil::{Extra, Router, Settings};
+use std::rc::Rc;
+
+/// Notes what is in the path.
+fn noting_extra() -> Rc<Script> {
+    Rc::new(Script {
+        open: Box::new(|me, _, req| {
+            let extra = req.extra().map(|it| (it.text(), it.get("room"), it.at(0)));
+            me.script.note(format!("{extra:?}"));
+            Ok(())
+        }),
+        ..Script::default()
+    })
+}
+
+fn rooms(router: Router<Probe>) -> Router<Probe> {
+    router.extra(|text| {
+        let room = text.strip_prefix('/')?;
+        let is_number = !room.is_empty() && room.bytes().all(|b| b.is_ascii_digit());
+        is_number.then(|| Extra::new(room).named("room", room))
+    })
+}
+
+#[test]
+fn a_function() {
+    for transport in ALL {
+        let script = noting_extra();
+        let router = rooms(router(&script));
+        let mut rig = serve(&router, Settings::default(), mount(calm()));
+        let mut peer = rig.peer_at(transport, "/socket.io/42", "");
+        assert_eq!(peer.ask(&mut rig, "x"), ["x"], "{transport:?}");
+        let want = "Some((\"42\", Some(\"42\"), Some(\"42\")))";
+        assert_eq!(script.taken(), [want]);
+        for prefix in ["/socket.io", "/socket.io/x"] {
+            let mut client = rig.knock(transport, &first(transport, prefix), "");
+            assert_eq!(
+                client.answer(&mut rig).status,
+                404,
+                "{transport:?} {prefix}"
+            );
+        }
+        rig.over(&script, peer);
+    }
+}
+
+/// Without a function, no path may have any.
+#[test]
+fn not_asked_for() {
+    let (mut rig, script) = sio(Script::default());
+    for transport in ALL {
+        let mut client = rig.knock(transport, &first(transport, "/socket.io/42"), "");
+        assert!([404, 400, 503].contains(&client.answer(&mut rig).status));
+    }
+    assert!(script.ids.borrow().is_empty());
+    rig.over(&script, ());
+}
+
+#[test]
+fn a_panic_in_it() {
+    quiet_panics();
+    let script = noting_extra();
+    let router = router(&script).extra(|_| panic!("{}", MEANT));
+    let mut rig = serve(&router, Settings::default(), mount(calm()));
+    for transport in ALL {
+        let status = rig.status(transport, "");
+        assert!([404, 500].contains(&status), "{transport:?} {status}");
+    }
+    rig.over(&script, ());
+}
+
+/// What 0.7 to 0.9 ask for stays theirs: `/1/TRANSPORT/ID` below the mount. Without an id it is 0.6 with data.
+#[test]
+fn data_that_looks_like_a_version() {
+    let script = noting_extra();
+    let router = rooms(router(&script));
+    let mut rig = serve(&router, Settings::default(), mount(calm()));
+    let sid = rig.session();
+    assert_eq!(script.taken(), ["None"]);
+    assert_eq!(rig.post(&sid, "3:::x"), 200);
+    assert_eq!(rig.poll(&sid), "3:::x");
+    let answer = rig.ask("GET", "/socket.io/2/xhr-polling//1", "", b"");
+    assert_eq!(answer.status, 200);
+    assert_is_id(&unframed(&answer.text())[0]);
+    rig.over(&script, ());
+}
+
+#[cfg(feature = "regex")]
+#[test]
+fn a_regular_expression() {
+    let script = noting_extra();
+    let router = router(&script)
+        .extra_regex("(?P<room>[a-z]+)-[0-9]+", "/")
+        .unwrap();
+    let mut rig = serve(&router, Settings::default(), mount(calm()));
+    for transport in ALL {
+        drop(rig.peer_at(transport, "/socket.io/lobby-7", ""));
+        let want = "Some((\"lobby-7\", Some(\"lobby\"), Some(\"lobby\")))";
+        assert_eq!(script.taken(), [want], "{transport:?}");
+        for prefix in ["/socket.io/lobby", "/socket.io/xlobby-7x", "/socket.io"] {
+            let mut client = rig.knock(transport, &first(transport, prefix), "");
+            assert_eq!(
+                client.answer(&mut rig).status,
+                404,
+                "{transport:?} {prefix}"
+            );
+        }
+    }
+    rig.over(&script, ());
+}

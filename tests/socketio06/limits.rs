@@ -1,0 +1,167 @@
+//! What cannot be read, what is too much, and what nobody takes.
+
+use crate::support::*;
+use dustdevil::{Cause, Settings, SocketIo06Settings, SocketIoSettings, Transport};
+
+/// What can be read is taken, and nobody is closed.
+#[test]
+fn broken_payloads() {
+    #[rustfmt::skip]
+    let cases: &[(&str, &[&str], u64)] = &[
+        ("~m~99~m~short",                       &["short"],  0),
+        ("~m~99999999999999999999999~m~short",  &["short"],  0),
+        ("~m~1~m~a tail",                       &["a"],      1),
+        ("~m~1~m~a~m~",                         &["a"],      1),
+        ("~m~1~m~\u{1f600}~m~1~m~a",            &[],         1),
+        ("garbage",                             &[],         1),
+        ("~m~",                                 &[],         1),
+        ("~m~~m~a",                             &[],         1),
+        ("~m~-1~m~a",                           &[],         1),
+        ("~m~+1~m~a",                           &[],         1),
+        ("~m~1a~m~a",                           &[],         1),
+        ("~m~4~m~~j~{~m~1~m~a",                 &["a"],      1),
+        ("~m~4~m~~h~1~m~1~m~a",                 &["a"],      0),
+        ("~m~0~m~~m~1~m~b",                     &["", "b"],  0),
+    ];
+    for transport in ALL {
+        let (mut rig, script) = sio(Script::default());
+        let mut peer = rig.peer(transport);
+        for &(payload, want, errors) in cases {
+            let before = rig.stats().protocol_errors;
+            peer.send_payload(&mut rig, payload);
+            assert_eq!(peer.hear(&mut rig), want, "{transport:?} {payload}");
+            let counted = rig.stats().protocol_errors - before;
+            assert_eq!(counted, errors, "{transport:?} {payload}");
+        }
+        assert!(script.closed().is_empty());
+        assert_eq!(peer.ask(&mut rig, "x"), ["x"]);
+        rig.over(&script, peer);
+    }
+}
+
+#[test]
+fn broken_packets_max() {
+    for transport in ALL {
+        let of = SocketIoSettings {
+            broken_packets_max: 2,
+            ..calm()
+        };
+        let (mut rig, script) = sio_of(Script::default(), of);
+        let mut peer = rig.peer(transport);
+        for _ in 0..2 {
+            peer.send_payload(&mut rig, "garbage");
+        }
+        assert_eq!(peer.ask(&mut rig, "x"), ["x"], "{transport:?}");
+        peer.send_payload(&mut rig, "garbage");
+        assert_eq!(causes(&script), [(0, Cause::Protocol)], "{transport:?}");
+        peer.hear(&mut rig);
+        assert!(peer.is_over, "{transport:?}");
+        rig.over(&script, peer);
+    }
+}
+
+#[test]
+fn messages_max() {
+    let of = || SocketIo06Settings {
+        messages_max: 3,
+        ..SocketIo06Settings::default()
+    };
+    for transport in ALL {
+        let (mut rig, script) = sio_with(noting(), Settings::default(), old(of()));
+        let mut peer = rig.peer(transport);
+        script.taken();
+        peer.say(&mut rig, &["a", "b", "c"]);
+        assert_eq!(script.taken(), ["text a", "text b", "text c"]);
+        let four = payload(&["a", "b", "c", "d"]);
+        if SOCKETS.contains(&transport) {
+            peer.send_payload(&mut rig, &four);
+            assert!(script.taken().is_empty());
+            assert_eq!(peer.receiver().close_code(&mut rig), Some(1008));
+            assert_eq!(script.closed(), [0]);
+        } else {
+            assert_eq!(peer.post(&mut rig, &form(&four)).status, 400);
+            assert!(script.taken().is_empty() && script.closed().is_empty());
+        }
+        rig.over(&script, peer);
+    }
+}
+
+#[test]
+fn bodies() {
+    for transport in REQUESTS {
+        let of = SocketIoSettings {
+            body_bytes_max: 2000,
+            ..calm()
+        };
+        let (mut rig, script) = sio_of(noting(), of);
+        let mut peer = rig.peer(transport);
+        script.taken();
+        let just = format!("data=~m~1986~m~{}", "x".repeat(1985));
+        assert_eq!(just.len(), 2000);
+        assert_eq!(peer.post(&mut rig, &just).status, 200);
+        assert_eq!(peer.post(&mut rig, &format!("{just}x")).status, 413);
+        assert_eq!(script.taken().len(), 1);
+        for body in ["", "x=1", "~m~1~m~a", "data=%FF", "data=%C3"] {
+            assert_eq!(peer.post(&mut rig, body).status, 400, "{body}");
+        }
+        // Nothing is in it, and nothing is wrong with it; the type does not matter.
+        assert_eq!(peer.post(&mut rig, "data=").status, 200);
+        let path = sends(transport, &peer.sid);
+        for lines in ["", PLAIN] {
+            let answer = rig.ask("POST", &path, lines, b"data=~m~1~m~y");
+            assert_eq!(answer.status, 200);
+            assert_eq!(script.taken(), ["text y"]);
+        }
+        assert!(script.closed().is_empty());
+        rig.over(&script, peer);
+    }
+}
+
+/// Nobody takes what is sent: it is bounded, and gone with the session.
+#[test]
+fn output_that_nobody_takes() {
+    for transport in ALL {
+        let (mut rig, script) = sio(Script::default());
+        let mut peer = rig.peer(transport);
+        // A poll that waits would take it.
+        if !POLLS.contains(&transport) {
+            peer.silent(&mut rig);
+        }
+        let id = script.id(0);
+        let text = "x".repeat(100_000);
+        let mut most = 0;
+        for round in 0.. {
+            let count = rig.server.with_app(|app| app.to(id).send(&text)).unwrap();
+            rig.turn();
+            most = most.max(rig.stats().bytes_queued);
+            if count == 0 {
+                break;
+            }
+            assert!(round < 2000, "{transport:?}: there is no end to it");
+        }
+        assert!(most <= (2 << 20) + 300_000, "{transport:?}: {most}");
+        assert_eq!(causes(&script), [(0, Cause::Overflow)], "{transport:?}");
+        rig.serves(transport);
+        rig.over_after(secs(90), &script, peer);
+    }
+}
+
+/// Very many small messages at once are all answered.
+#[test]
+fn floods() {
+    for transport in ALL {
+        let (mut rig, script) = sio(Script::default());
+        let mut peer = rig.peer(transport);
+        let many: Vec<String> = (0..5000).map(|n| n.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        peer.say(&mut rig, &many);
+        assert_eq!(peer.hear(&mut rig), many, "{transport:?}");
+        rig.over(&script, peer);
+    }
+    let (mut rig, script) = sio(Script::default());
+    for _ in 0..300 {
+        assert_eq!(rig.status(Transport::XhrPolling, ""), 200);
+    }
+    assert_eq!(rig.stats().sessions_open, 300);
+    rig.over(&script, ());
+}
