@@ -210,8 +210,9 @@ impl<C: Connection> Router<C> {
     }
 
     /// Finds endpoints that the table does not have: it is asked with the name, without its query, and
-    /// the request, and answers with a router ([`any`](Self::any)) or with nothing. As with
-    /// [`endpoint`](Self::endpoint), say so before mounting.
+    /// the request, and answers with a router ([`any`](Self::any)) or with nothing. The routers should be
+    /// made once: each one that is new is kept for as long as the server runs, and at 4096 a new one is
+    /// refused. As with [`endpoint`](Self::endpoint), say so before mounting.
     #[doc(alias = "get_endpoint")]
     #[must_use]
     pub fn endpoint_fn(
@@ -1014,7 +1015,7 @@ mod tests {
         let of = SocketIo::default;
         let routes = Routes::new()
             .socketio_regex("/(chat|news)/[a-z]+", &router, of())
-            .unwrap();
+            .expect("a good expression");
         let long = format!("/chat/{}", "a/".repeat(600));
         for (path, want) in [
             ("/chat/a/websocket", Some("/websocket")),

@@ -160,15 +160,13 @@ impl Sessions {
         let Some(key) = SessionKey::from_bits(bits) else {
             return;
         };
-        if self.arena.get(key).is_some_and(Virtual::has_output) {
+        if self
+            .arena
+            .get(key)
+            .is_some_and(|entry| entry.full || entry.has_output())
+        {
             self.mark_dirty(key);
         }
-    }
-
-    /// The connections over the session that a conn knows by these bits.
-    pub(crate) fn connections_of(&self, bits: u64) -> impl Iterator<Item = ConnectionId> {
-        let entry = SessionKey::from_bits(bits).and_then(|key| self.arena.get(key));
-        entry.into_iter().flat_map(Virtual::connections)
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
@@ -217,7 +215,13 @@ impl<S: 'static> Engine<S> {
         let Some(entry) = self.sessions.arena.get_mut(key) else {
             return;
         };
-        if entry.full && entry.waiting() <= low {
+        let conn = match &entry.family {
+            // What has been handed to a WebSocket waits there.
+            Family::SocketIo(it) => it.websocket(),
+            Family::SockJs(_) => None,
+        };
+        let waiting = entry.waiting() + conn.map_or(0, |conn| self.conns.waiting(conn));
+        if entry.full && waiting <= low {
             entry.full = false;
             self.next.extend(entry.connections().map(Next::Writable));
         }

@@ -5,6 +5,7 @@
 use super::Msg;
 use super::core::{Core, owner};
 use super::engine::Next;
+use super::sessions::SessionKey;
 use crate::conn::http1::Phase;
 use crate::conn::{ConnKey, Protocol};
 use crate::connection::Cause;
@@ -206,8 +207,9 @@ impl<S: 'static> Core<S> {
             match owner(conn.owner()) {
                 Some(id) => engine.next.push_back(Next::Writable(id)),
                 None => {
-                    let its = engine.sessions.connections_of(session);
-                    engine.next.extend(its.map(Next::Writable));
+                    if let Some(session) = SessionKey::from_bits(session) {
+                        engine.sessions.mark_dirty(session);
+                    }
                 }
             }
         }

@@ -207,6 +207,10 @@ impl<S: 'static> Engine<S> {
         };
         let before = it.session.waiting();
         let endpoints = std::mem::take(&mut it.endpoints);
+        if why.cause == Cause::Overflow && it.session.receiver().is_none() {
+            // Nobody has come for it, and it is too much to be kept on.
+            it.session.drop_waiting();
+        }
         // After a disconnect packet clients do not come back; these are to, here or elsewhere.
         let again = why.cause == Cause::Shutdown || why.code == SERVICE_RESTART;
         match (it.generation(), again) {
@@ -217,7 +221,7 @@ impl<S: 'static> Engine<S> {
             }
             (Generation::V09, false) => it.session.close(|out| packet::push_disconnect(out, "")),
         }
-        self.conns.queued += it.session.waiting() - before;
+        self.conns.queued = (self.conns.queued + it.session.waiting()).saturating_sub(before);
         self.unpark(key);
         self.sessions.mark_dirty(key);
         for (_, id) in endpoints {

@@ -486,6 +486,9 @@ impl<S: 'static> Core<S> {
             return self.say(at, 401, "", &lines, false);
         };
         if self.engine().is_session_inbox_full(key) {
+            if let Some(it) = self.engine().sessions.socketio(key) {
+                it.session.heard();
+            }
             // A client sends one request at a time, so this is none: one of them is waiting already.
             return self.say(at, 503, "", &lines, false);
         }

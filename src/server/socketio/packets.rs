@@ -15,6 +15,7 @@ use crate::server::Msg;
 use crate::server::core::Core;
 use crate::server::emitting::Acking;
 use crate::server::engine::{Held, Link, Opening, Rare};
+use crate::server::loud::loud;
 use crate::server::messages::Out;
 use crate::server::object::{At as CallAt, Handled};
 use crate::server::request::Request;
@@ -422,6 +423,15 @@ impl<S: 'static> Core<S> {
             }
             return;
         };
+        let known = self.shared.remote.router_index(inner.id) != u32::MAX;
+        if !known && self.classes.len() >= ROUTERS_MAX {
+            loud!(
+                error,
+                "{}: endpoint_fn makes a router for each endpoint; make them once",
+                inner.name
+            );
+            return refuse(self);
+        }
         let index = self.number(&inner);
         let mut object = None;
         lend(&mut |req| object = self.guard(inner.name, || (inner.make)(req)));
@@ -482,3 +492,7 @@ impl<S: 'static> Core<S> {
         });
     }
 }
+
+/// Routers that there can be in all, before one that `endpoint_fn` brings is refused: each is numbered for
+/// as long as the server runs.
+const ROUTERS_MAX: usize = 4096;

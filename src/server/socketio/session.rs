@@ -152,9 +152,15 @@ impl SocketIo {
     /// The WebSocket that takes packets as they come: nothing waits before them.
     #[inline]
     fn direct(&self) -> Option<ConnKey> {
+        self.websocket().filter(|_| self.session.is_empty())
+    }
+
+    /// The WebSocket that is its receiver.
+    #[inline]
+    pub(crate) fn websocket(&self) -> Option<ConnKey> {
         let receiver = self.session.receiver()?;
-        let direct = receiver.kind == socketio::Kind::WebSocket && self.session.is_empty();
-        direct.then_some(receiver.at.place.conn)
+        let is_websocket = receiver.kind == socketio::Kind::WebSocket;
+        is_websocket.then_some(receiver.at.place.conn)
     }
 }
 
@@ -223,7 +229,13 @@ impl<S: 'static> Engine<S> {
     fn sent_to_session(&mut self, key: SessionKey, queued: Queued) -> Sent {
         match queued {
             Queued::Yes => Sent::Queued,
-            Queued::OverHigh => Sent::Full,
+            Queued::OverHigh => {
+                // It is owed by the session, whatever becomes of this WebSocket.
+                if let Some(entry) = self.sessions.arena.get_mut(key) {
+                    entry.full = true;
+                }
+                Sent::Full
+            }
             Queued::Gone | Queued::Unsupported => Sent::Gone,
             Queued::OverMax => {
                 let entry = self.sessions.arena.get(key);
@@ -495,7 +507,9 @@ impl<S: 'static> Engine<S> {
         let Some(entry) = self.sessions.arena.get_mut(key) else {
             return;
         };
-        let (root, conn) = (entry.connection, entry.conn());
+        let root = entry.connection;
+        let paused =
+            entry.parked.is_some() || entry.conn().is_some_and(|conn| self.conns.is_paused(conn));
         let Some(it) = self.sessions.socketio(key) else {
             return;
         };
@@ -515,7 +529,7 @@ impl<S: 'static> Engine<S> {
                 self.push_packet(key, |out| out.extend_from_slice(packet::NOOP));
                 self.flush_session(key);
             }
-            Some(Due::Silent) if !conn.is_some_and(|conn| self.conns.is_paused(conn)) => {
+            Some(Due::Silent) if !paused => {
                 self.conns.stats.ping_timeouts += 1;
                 // Clients of 0.6 are not asked once more.
                 if generation == Generation::V09 {
