@@ -184,6 +184,78 @@ fn on_writable_behind_a_slow_receiver() {
     }
 }
 
+/// What `Full` has promised is owed by the session, whatever becomes of its WebSocket.
+#[test]
+fn on_writable_when_the_socket_is_lost_or_replaced() {
+    for replaced in [false, true] {
+        let settings = Settings {
+            write_max_bytes: 64 * MIB,
+            ..Settings::default()
+        };
+        let writable = Script {
+            writable: Box::new(|me, _| me.script.note("writable")),
+            ..Script::default()
+        };
+        let (mut rig, script) = sio_with(writable, settings, mount(calm()));
+        let sid = rig.session();
+        let first = rig.attach(&sid);
+        let (id, text) = (script.id(0), "x".repeat(8 * MIB));
+        rig.server.with_app(|app| app.to(id).send(&text)).unwrap();
+        rig.turn();
+        assert!(script.taken().is_empty(), "it was taken at once");
+        let second = if replaced {
+            Some((rig.attach(&sid), first))
+        } else {
+            first.reset();
+            rig.settle();
+            Some((rig.attach(&sid), rig.raw()))
+        };
+        rig.settle();
+        assert_eq!(script.taken(), ["writable"], "replaced: {replaced}");
+        rig.over(&script, second);
+    }
+}
+
+/// While a POST waits for room in an inbox, its client cannot show that it lives.
+#[test]
+fn a_parked_post_is_no_silence() {
+    let settings = Settings {
+        inbox_max: 2,
+        ..Settings::default()
+    };
+    let hold = Script {
+        message: Box::new(|_, cx, _| {
+            let turn = cx.ordered();
+            cx.after(secs(50), move |_, _| drop(turn));
+        }),
+        ..Script::default()
+    };
+    let of = SocketIoSettings {
+        xhr_polling_timeout: secs(600),
+        ..SocketIoSettings::default()
+    };
+    let (mut rig, script) = sio_with(hold, settings, mount(of));
+    let sid = rig.session();
+    let body = ["3:::a", "3:::b", "3:::c"]
+        .map(|packet| format!("\u{fffd}5\u{fffd}{packet}"))
+        .concat();
+    let post = rig.start(
+        "POST",
+        &path(Transport::XhrPolling, &sid),
+        "",
+        body.as_bytes(),
+    );
+    for _ in 0..4 {
+        let poll = rig.start("GET", &path(Transport::XhrPolling, &sid), "", b"");
+        rig.pass(secs(11));
+        drop(poll);
+        rig.settle();
+    }
+    assert!(script.closed().is_empty());
+    assert_eq!(rig.stats().ping_timeouts, 0);
+    rig.over(&script, post);
+}
+
 /// Who takes nothing at all is dropped after `write_timeout`; the session waits for another receiver, and then
 /// expires.
 #[test]
