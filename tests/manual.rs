@@ -5,8 +5,9 @@
 )]
 
 use dustdevil::{
-    ConfigError, Connection, Cx, Events, Message, Remote, Router, Settings, SockJs, SockJsSettings,
-    SocketIo, SocketIoSettings, SocketServer, Transport, WebSocket, WebSocketLimits,
+    ConfigError, Connection, Cx, Events, Message, Reject, Remote, Request, Router, Routes,
+    Settings, SockJs, SockJsSettings, SocketIo, SocketIo06, SocketIo06Settings, SocketIoSettings,
+    SocketServer, Transport, WebSocket, WebSocketLimits,
 };
 use std::fmt::Debug;
 use std::fs;
@@ -22,6 +23,7 @@ const HTTP: &str = include_str!("../src/manual/http.md");
 const WEBSOCKET: &str = include_str!("../src/manual/websocket.md");
 const SOCKJS: &str = include_str!("../src/manual/sockjs.md");
 const SOCKETIO09: &str = include_str!("../src/manual/socketio09.md");
+const SOCKETIO06: &str = include_str!("../src/manual/socketio06.md");
 
 // ---- limits -----------------------------------------------------------------------------------
 
@@ -34,6 +36,8 @@ fn every_setting_is_in_the_manual() {
     check(SOCKJS, SockJsSettings::FIELDS, SockJsSettings::set);
     let (fields, set) = (SocketIoSettings::FIELDS, SocketIoSettings::set);
     check(SOCKETIO09, fields, set);
+    let (fields, set) = (SocketIo06Settings::FIELDS, SocketIo06Settings::set);
+    check(SOCKETIO06, fields, set);
 }
 
 /// No row is about a setting that does not exist.
@@ -45,6 +49,7 @@ fn every_row_is_about_a_setting() {
         (WEBSOCKET, WebSocketLimits::FIELDS),
         (SOCKJS, SockJsSettings::FIELDS),
         (SOCKETIO09, SocketIoSettings::FIELDS),
+        (SOCKETIO06, SocketIo06Settings::FIELDS),
     ] {
         for line in page.lines() {
             let Some((field, rest)) = line.strip_prefix("| `").and_then(|l| l.split_once("` | "))
@@ -150,14 +155,35 @@ fn every_part_of_socketio_is_in_the_manual() {
         let field = usize::from(name == "websocket");
         assert_eq!(rows.count(), 1 + field, "{name}");
     }
-    // A transport that is added has to be on the page of its family.
-    for transport in Transport::ALL
-        .into_iter()
-        .filter(|it| !matches!(it, Transport::None | Transport::XhrMultipart))
-    {
+}
+
+/// What a mount has for 0.6 alone, and the transports of that.
+#[test]
+fn every_part_of_socketio06_is_in_the_manual() {
+    let SocketIo06 {
+        settings: _,
+        enabled_protocols,
+    } = SocketIo06::default();
+    let names: Vec<&str> = enabled_protocols.iter().map(|it| it.name()).collect();
+    let fields = [
+        "| `settings` | ".to_owned(),
+        format!("| `enabled_protocols` | `{}` | ", names.join("`, `")),
+    ];
+    let transports = names.iter().map(|name| format!("| `{name}` | "));
+    for row in fields.into_iter().chain(transports) {
+        let rows = SOCKETIO06.lines().filter(|line| line.starts_with(&row));
+        assert_eq!(rows.count(), 1, "{row}");
+    }
+}
+
+/// A transport that is added has to be on the page of its family.
+#[test]
+fn every_transport_is_in_the_manual() {
+    for transport in Transport::ALL {
         let row = format!("| `{}` | ", transport.name());
-        let pages = [SOCKJS, SOCKETIO09];
-        assert!(pages.iter().any(|page| page.contains(&row)), "{row}");
+        let pages = [SOCKJS, SOCKETIO09, SOCKETIO06];
+        let known = pages.iter().any(|page| page.contains(&row));
+        assert!(known || transport == Transport::None, "{row}");
     }
 }
 
@@ -275,6 +301,40 @@ impl Connection for Chat {
     }
 }
 
+/// The program of the page about Socket.IO 0.6.
+#[derive(Default)]
+struct Talk;
+
+impl Connection for Talk {
+    type State = ();
+
+    fn on_open(&mut self, cx: &mut Cx<Self>, _: &Request) -> Result<(), Reject> {
+        cx.send("Welcome!");
+        Ok(())
+    }
+
+    fn on_message(&mut self, cx: &mut Cx<Self>, message: Message) {
+        match message.text() {
+            Some("bye") => cx.close(),
+            _ => {
+                cx.all().send(message);
+            }
+        }
+    }
+}
+
+fn of_06() -> Routes<()> {
+    Routes::new().socketio("/socket.io", &Router::<Talk>::new(), SocketIo::default())
+}
+
+fn of_the_others() -> Routes<()> {
+    let desk = Router::<Desk>::new().endpoint("/chat", &Router::<Chat>::new());
+    Routes::new()
+        .websocket("/ws", &Router::<Echo>::new(), WebSocket::default())
+        .sockjs("/echo", &Router::<Echo>::new(), SockJs::default())
+        .socketio("/socket.io", &desk, SocketIo::default())
+}
+
 /// A live server of the pages' programs on a free port; it ends with this value.
 struct Live {
     address: SocketAddr,
@@ -283,15 +343,12 @@ struct Live {
 }
 
 impl Live {
-    fn start() -> Self {
+    fn start(routes: fn() -> Routes<()>) -> Self {
         let (tell, told) = mpsc::channel();
         let thread = thread::spawn(move || {
-            let desk = Router::<Desk>::new().endpoint("/chat", &Router::<Chat>::new());
             let mut server = SocketServer::new(())
                 .unwrap()
-                .websocket("/ws", &Router::<Echo>::new(), WebSocket::default())
-                .sockjs("/echo", &Router::<Echo>::new(), SockJs::default())
-                .socketio("/socket.io", &desk, SocketIo::default())
+                .routes(routes())
                 .bind("127.0.0.1:0")
                 .unwrap();
             let address = server.local_addrs()[0].tcp().unwrap();
@@ -326,13 +383,14 @@ impl Drop for Live {
 /// The dialogues of all pages, byte by byte.
 #[test]
 fn dialogues() {
-    replay_all(WEBSOCKET, 4);
-    replay_all(SOCKJS, 4);
-    replay_all(SOCKETIO09, 5);
+    replay_all(WEBSOCKET, of_the_others, 4);
+    replay_all(SOCKJS, of_the_others, 4);
+    replay_all(SOCKETIO09, of_the_others, 5);
+    replay_all(SOCKETIO06, of_06, 3);
 }
 
-fn replay_all(page: &str, want: usize) {
-    let live = Live::start();
+fn replay_all(page: &str, routes: fn() -> Routes<()>, want: usize) {
+    let live = Live::start(routes);
     let mut count = 0;
     for block in page.split("```text\n").skip(1) {
         let block = block.split("```").next().unwrap();
@@ -350,11 +408,17 @@ fn replay(live: &Live, dialogue: &str) {
     let mut sid = String::new();
     for line in dialogue.lines() {
         let (who, what) = line.split_at(2);
-        if let Some(rest) = what.strip_prefix(" SID:").filter(|_| who == "S>") {
-            sid = read_sid(&mut stream, line);
-            let mut came = vec![0; rest.len() + 1];
+        let around = what
+            .split_once("SID")
+            .filter(|_| who == "S>" && sid.is_empty());
+        if let Some((before, behind)) = around {
+            let mut came = vec![0; before.len() - 1];
             stream.read_exact(&mut came).expect(line);
-            assert_eq!(show(&came), format!(":{rest}"), "{line}");
+            assert_eq!(show(&came), before[1..], "{line}");
+            sid = read_sid(&mut stream, line);
+            let mut came = vec![0; behind.len()];
+            stream.read_exact(&mut came).expect(line);
+            assert_eq!(show(&came), behind, "{line}");
             continue;
         }
         let what = &*match sid.is_empty() {

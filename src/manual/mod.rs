@@ -8,6 +8,7 @@
 //! | [`websocket`] | WebSocket: handshake, frames, closing, back-pressure, limits, deviations |
 //! | [`sockjs`] | SockJS: sessions, endpoints, settings, proxies, deviations, coming from sockjs-tornado |
 //! | [`socketio09`] | Socket.IO 0.7 to 0.9: sessions, events, acknowledgements, endpoints, settings, proxies, deviations |
+//! | [`socketio06`] | Socket.IO 0.6: sessions, framing, transports, extra data, settings, proxies, deviations |
 //! | [`migrating_tornadio2`] | coming from TornadIO2: each of its names, and what it is called here |
 //! | [`changelog`] | what has changed |
 //!
@@ -31,6 +32,9 @@ pub mod sockjs {}
 
 #[doc = include_str!("socketio09.md")]
 pub mod socketio09 {}
+
+#[doc = include_str!("socketio06.md")]
+pub mod socketio06 {}
 
 #[doc = include_str!("migrating_tornadio2.md")]
 #[doc(alias = "FlashPolicyServer")]
