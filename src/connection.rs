@@ -38,6 +38,7 @@ pub use crate::proto::ws::Kind;
 /// A callback that panics closes its own connection only: [`on_close`](Self::on_close) runs with
 /// [`Cause::Error`], the others go on. With `panic = "abort"` the process ends.
 #[doc(alias = "SocketConnection")]
+#[doc(alias = "SocketIOHandler")]
 #[doc(alias = "SockJSConnection")]
 #[doc(alias = "WebSocketHandler")]
 pub trait Connection: Sized + 'static {

@@ -245,6 +245,7 @@ impl<C: Connection> Router<C> {
     #[doc(alias = "extra_re")]
     #[doc(alias = "extra_sep")]
     #[doc(alias = "extraRE")]
+    #[doc(alias = "extraSep")]
     #[must_use]
     pub fn extra(self, read: impl Fn(&str) -> Option<Extra> + 'static) -> Self {
         self.change(|inner| inner.extra = Some(Box::new(read)))
@@ -858,7 +859,11 @@ impl<S: 'static> Routes<S> {
     /// rule: clients ask there unless they are told otherwise. It answers everything there that routes
     /// added before it do not. See the [manual](crate::manual::socketio09).
     #[doc(alias = "TornadioRouter")]
+    #[doc(alias = "SocketRouterBase")]
     #[doc(alias = "apply_routes")]
+    #[doc(alias = "resource")]
+    #[doc(alias = "route")]
+    #[doc(alias = "routes")]
     #[doc(alias = "namespace")]
     #[must_use]
     pub fn socketio<C: Connection<State = S>>(

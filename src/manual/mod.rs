@@ -9,6 +9,7 @@
 //! | [`sockjs`] | SockJS: sessions, endpoints, settings, proxies, deviations, coming from sockjs-tornado |
 //! | [`socketio09`] | Socket.IO 0.7 to 0.9: sessions, events, acknowledgements, endpoints, settings, proxies, deviations |
 //! | [`socketio06`] | Socket.IO 0.6: sessions, framing, transports, extra data, settings, proxies, deviations |
+//! | [`migrating_tornadio`] | coming from TornadIO or SocketTornad.IO: each of their names, and what it is called here |
 //! | [`migrating_tornadio2`] | coming from TornadIO2: each of its names, and what it is called here |
 //! | [`changelog`] | what has changed |
 //!
@@ -35,6 +36,12 @@ pub mod socketio09 {}
 
 #[doc = include_str!("socketio06.md")]
 pub mod socketio06 {}
+
+#[doc = include_str!("migrating_tornadio.md")]
+#[doc(alias = "PollingSession")]
+#[doc(alias = "SocketIOServer")]
+#[doc(alias = "closeTimeout")]
+pub mod migrating_tornadio {}
 
 #[doc = include_str!("migrating_tornadio2.md")]
 #[doc(alias = "FlashPolicyServer")]
