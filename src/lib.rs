@@ -1,5 +1,5 @@
 //! A single-threaded realtime server on a hand-written `mio` reactor: HTTP/1.1, WebSocket, SockJS and
-//! Socket.IO 0.7 to 0.9 on one port, and one application class behind them.
+//! Socket.IO 0.6 to 0.9 on one port, and one application class behind them.
 //!
 //! ```no_run
 //! use dustdevil::{Connection, Cx, Message, Router, SocketServer, WebSocket};
@@ -39,8 +39,8 @@
 //! - [`Remote`] reaches the server from other threads. [`Ordered`] and
 //!   [`decide_later`](Io::decide_later) hold a client's messages or its handshake back until work
 //!   elsewhere is done.
-//! - [`Settings`], [`WebSocketLimits`], [`SockJsSettings`] and [`SocketIoSettings`] name every limit, with its
-//!   default and its range;
+//! - [`Settings`], [`WebSocketLimits`], [`SockJsSettings`], [`SocketIoSettings`] and [`SocketIo06Settings`]
+//!   name every limit, with its default and its range;
 //!   [`OriginPolicy`] and [`Cors`] say which web pages may connect and read.
 //! - [`IoLoop`] is the event loop below all this; it can be used alone. [`proto`] holds the wire
 //!   formats, as machines without sockets and clocks.
@@ -50,12 +50,17 @@
 //! [`manual`] has a page on the [architecture](manual::architecture), one on
 //! [HTTP](manual::http), one on [WebSocket](manual::websocket), one on [SockJS](manual::sockjs), with
 //! all names of sockjs-tornado, one on [Socket.IO 0.7 to 0.9](manual::socketio09), one with
-//! [all names of TornadIO2](manual::migrating_tornadio2), and the [changelog](manual::changelog).
+//! [all names of TornadIO2](manual::migrating_tornadio2), one on [Socket.IO 0.6](manual::socketio06), one with
+//! [all names of TornadIO and SocketTornad.IO](manual::migrating_tornadio), and the
+//! [changelog](manual::changelog).
 //!
 //! # Features
 //!
 //! `signals`, off by default: `SocketServer::drain_on_signals`, so that SIGTERM and SIGINT shut the
 //! server down in good order.
+//!
+//! `regex`, off by default: `Router::extra_regex` and `Routes::socketio_regex`, for paths of Socket.IO that a
+//! regular expression describes.
 //!
 //! # Panics
 //!

@@ -855,7 +855,7 @@ impl<S: 'static> Routes<S> {
         self
     }
 
-    /// Serves a class over Socket.IO 0.7 to 0.9, all transports, at and below a prefix, `/socket.io` as a
+    /// Serves a class over Socket.IO 0.6 to 0.9, all transports, at and below a prefix, `/socket.io` as a
     /// rule: clients ask there unless they are told otherwise. It answers everything there that routes
     /// added before it do not. See the [manual](crate::manual::socketio09).
     #[doc(alias = "TornadioRouter")]
