@@ -1,5 +1,7 @@
-//! A chat room with its own page: names, joins, leaves, who is there.
+//! A chat room with its own page, names, joins, leaves, who is there: one class for clients of plain WebSocket,
+//! SockJS and Socket.IO 0.6 to 0.9, on one port.
 //!
+//!     npm ci --ignore-scripts --prefix tests/clients        # the clients for the page, once; WebSocket needs none
 //!     cargo run --release --example chatroom
 //!
 //! Then open <http://127.0.0.1:8001/> in two windows. The first message of a client is its name,
@@ -9,9 +11,11 @@
 mod common;
 
 use dustdevil::{
-    CloseReason, Connection, ConnectionId, Cx, Error, Message, Router, SocketServer, WebSocket,
+    CloseReason, Connection, ConnectionId, Cx, Dialect, Error, Message, Response, Route, Router,
+    Routes, SockJs, SocketIo, SocketServer, WebSocket,
 };
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Who is there, by name.
 #[derive(Default)]
@@ -44,7 +48,8 @@ impl Connection for Chat {
             None => {
                 let name: String = text.chars().take(NAME_MAX).collect();
                 cx.state.people.insert(cx.id(), name.clone());
-                cx.all().send(format!("* {name} joined"));
+                let way = way(cx);
+                cx.all().send(format!("* {name} joined, by {way}"));
                 self.name = Some(name);
                 cx.all().send(people(cx.state));
             }
@@ -65,15 +70,60 @@ fn people(room: &Room) -> String {
     format!("# {}", names.join(", "))
 }
 
+/// `xhr-polling of Socket.IO 0.6`
+fn way(cx: &Cx<Chat>) -> String {
+    let family = match cx.dialect() {
+        Dialect::WebSocket => return "plain WebSocket".to_owned(),
+        Dialect::SockJs => "SockJS",
+        Dialect::SocketIo06 => "Socket.IO 0.6",
+        Dialect::SocketIo09 => "Socket.IO 0.9",
+        _ => "another protocol",
+    };
+    format!("{} of {family}", cx.transport().name())
+}
+
 fn main() -> Result<(), Error> {
     let port = common::port(8001);
+    let chat = Router::<Chat>::new();
+    let mut socketio = SocketIo::default();
+    // Who polls by Socket.IO 0.6 leaves without a word.
+    socketio.settings.session_expiry = Duration::from_secs(5);
+    socketio.settings.session_check_interval = Duration::from_secs(1);
     let server = SocketServer::new(Room::default())?
         .page("/", include_str!("page.html"))
-        .websocket("/chat", &Router::<Chat>::new(), WebSocket::default())
+        .routes(clients())
+        .websocket("/chat", &chat, WebSocket::default())
+        .sockjs("/sockjs", &chat, SockJs::default())
+        .socketio("/socket.io", &chat, socketio)
         .bind(("127.0.0.1", port))?
         .drain_on_signals()?;
     common::run(server)
 }
+
+/// The clients for the page, of which those may be missing that are not installed.
+fn clients<S: 'static>() -> Routes<S> {
+    CLIENTS.iter().fold(Routes::new(), |routes, (path, file)| {
+        routes.route(Route::get(path, move |_, _, reply| {
+            // Files of some kilobytes, and only an example: they are read each time.
+            let script = std::fs::read(format!("{MODULES}/{file}"))
+                .unwrap_or_else(|_| b"// This client is not installed.".to_vec());
+            reply.send(Response::bytes("text/javascript; charset=utf-8", script));
+        }))
+    })
+}
+
+const CLIENTS: [(&str, &str); 3] = [
+    ("/clients/sockjs.js", "sockjs-client/dist/sockjs.min.js"),
+    (
+        "/clients/socketio06.js",
+        "socket.io-0.6.18/support/socket.io-client/socket.io.js",
+    ),
+    (
+        "/clients/socketio09.js",
+        "socket.io-client-0.9.17/dist/socket.io.js",
+    ),
+];
+const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/node_modules");
 
 /// Characters of a name, and of a line.
 const NAME_MAX: usize = 30;

@@ -3,7 +3,8 @@
 //     node browser.mjs CHATROOM [FOLDER]        (HOST:PORT; screenshots go to the folder)
 //
 // What the page must have: `#name` and `#join`; `#text` and `#send`; `#log` and `#people`, both
-// lists of `li`; `#state`, a text that changes when the connection opens and when it closes.
+// lists of `li`; `#state`, a text that changes when the connection opens and when it closes. A page that has `#protocol`
+// and `#transport`, lists to choose from, and `#leave` is tried with all that there is.
 
 import { mkdirSync } from 'node:fs';
 import { join as path } from 'node:path';
@@ -17,12 +18,16 @@ mkdirSync(folder, { recursive: true });
 const browser = await launch();
 
 const complaints = [];
-async function visit(who) {
-  const context = await browser.newContext({ viewport: { width: 900, height: 640 } });
+async function visit(who, { size = { width: 900, height: 640 }, blocked, init } = {}) {
+  const context = await browser.newContext({ viewport: size });
   const page = await context.newPage();
+  if (init) await page.addInitScript(init);
+  // As if it were not installed.
+  if (blocked) await page.route(blocked, (route) => route.fulfill({ contentType: 'text/javascript', body: '' }));
   page.setDefaultTimeout(10_000);
   page.on('console', (line) => line.type() === 'error' && complaints.push(`${who}: ${line.text()}`));
-  page.on('pageerror', (error) => complaints.push(`${who}: ${error.message}`));
+  // A poll that SockJS has given up may still be answered.
+  page.on('pageerror', (error) => /^_jp\.\w+ is not a function$/.test(error.message) || complaints.push(`${who}: ${error.message}`));
   page.on('response', (answer) => answer.status() >= 400 && complaints.push(`${who}: ${answer.status()} for ${answer.url()}`));
   page.on('request', (asked) => {
     if (!asked.url().startsWith('data:') && new URL(asked.url()).host !== chatroom.text) complaints.push(`${who}: asked for ${asked.url()}`);
@@ -118,6 +123,92 @@ check('browser: a closed page leaves', async () => {
   await bob.close();
   await Promise.all([line(ann, 'Bobby', 'left'), nobody(ann, 'Bobby')]);
 }, 20);
+
+const shot = async (page, name) => {
+  await page.screenshot({ path: path(folder, `${name}.png`) });
+  const fits = await page.evaluate(() => {
+    const { scrollWidth, clientWidth, scrollHeight, clientHeight } = document.documentElement;
+    return scrollWidth <= clientWidth && scrollHeight <= clientHeight;
+  });
+  assert.ok(fits, `${name} is larger than its window`);
+};
+
+/** What of Internet Explorer the transport htmlfile wants: a document that no window shows. */
+function internetExplorer() {
+  window.ActiveXObject = function ActiveXObject(what) {
+    if (what !== 'htmlfile') throw new Error(`no control ${what}`);
+    const frame = document.createElement('iframe');
+    frame.hidden = true;
+    document.body.append(frame);
+    frame.contentDocument.parentWindow = frame.contentWindow;
+    return frame.contentDocument;
+  };
+  window.attachEvent = (name, f) => window.addEventListener(name.slice(2), f);
+  window.CollectGarbage = () => {};
+}
+
+/** What Ann does goes one after the other, and the rest at once. */
+let before = Promise.resolve();
+function inTurn(f) {
+  before = before.then(f, f);
+  return before;
+}
+
+const ways = {
+  websocket: ['websocket'],
+  sockjs: ['any transport', 'websocket', 'xhr-streaming', 'eventsource', 'xhr-polling', 'jsonp-polling'],
+  socketio06: ['any transport', 'websocket', 'htmlfile', 'xhr-polling', 'jsonp-polling'],
+  socketio09: ['any transport', 'websocket', 'htmlfile', 'xhr-polling', 'jsonp-polling'],
+};
+for (const [protocol, transports] of Object.entries(ways)) {
+  for (const transport of transports) {
+    check(`browser: ${protocol}, ${transport}`, async (after) => {
+      const size = { width: 380, height: 700 };
+      const page = await visit(`${protocol} ${transport}`, { size, init: transport === 'htmlfile' ? internetExplorer : undefined });
+      after(() => page.context().close());
+      await page.selectOption('#protocol', protocol);
+      assert.deepEqual(
+        (await page.locator('#transport option').allTextContents()).filter((name) => name !== 'htmlfile'),
+        transports.filter((name) => name !== 'htmlfile'),
+      );
+      await page.selectOption('#transport', transport);
+      const name = `${protocol} ${transport}`;
+      const family = { websocket: 'plain WebSocket', sockjs: 'SockJS', socketio06: 'Socket.IO 0.6', socketio09: 'Socket.IO 0.9' }[protocol];
+      await join(page, name);
+      await Promise.all([line(ann, name, 'joined, by', family), line(page, name, 'joined, by', family), person(page, 'Ann')]);
+      if (transport !== 'any transport') assert.match(await page.textContent('#state'), new RegExp(`by ${transport}`));
+      await say(page, 'é😀 <b>&</b>');
+      await Promise.all([line(ann, name, 'é😀 <b>&</b>'), line(page, name, 'é😀 <b>&</b>')]);
+      await inTurn(() => say(ann, `Hello, ${name}`));
+      await line(page, 'Ann', `Hello, ${name}`);
+      if (transport === transports.at(-1)) await shot(page, `chatroom-${protocol}`);
+      await page.click('#leave');
+      await page.locator('#state', { hasText: 'disconnected' }).waitFor();
+      await Promise.all([line(ann, name, 'left'), nobody(ann, name)]);
+      // One can come again, by the same way or another.
+      await page.selectOption('#protocol', 'websocket');
+      await join(page, `${name} again`);
+      await line(ann, `${name} again`, 'joined, by plain WebSocket');
+    }, 40, `${protocol} ${transport}`);
+  }
+}
+
+check('browser: without the clients there is WebSocket, and how to get them', async (after) => {
+  const page = await visit('bare', { size: { width: 380, height: 700 }, blocked: '**/clients/*' });
+  after(() => page.context().close());
+  await page.locator('#missing code', { hasText: 'npm ci --ignore-scripts --prefix tests/clients' }).waitFor();
+  assert.deepEqual(await page.locator('#protocol option:not([disabled])').allTextContents(), ['WebSocket']);
+  await shot(page, 'chatroom-bare');
+  await join(page, 'Bare');
+  await line(ann, 'Bare', 'joined');
+}, 30);
+
+check('browser: the page before one joins', async (after) => {
+  const page = await visit('choices');
+  after(() => page.context().close());
+  await page.selectOption('#protocol', 'socketio06');
+  await shot(page, 'chatroom-choices');
+}, 30);
 
 check('browser: no errors, and nothing asked for elsewhere', async () => {
   assert.deepEqual(complaints, []);

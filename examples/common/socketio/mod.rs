@@ -33,8 +33,16 @@ pub(crate) fn milliseconds() -> f64 {
     since.map_or(0.0, |since| (since.as_secs_f64() * 10_000.0).round() / 10.0)
 }
 
-/// The client for browsers.
+/// The client of 0.9 for browsers.
+#[allow(dead_code)]
 pub(crate) const CLIENT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/tests/clients/node_modules/socket.io-client-0.9.17/dist/socket.io.js"
+);
+
+/// That of Socket.IO 0.6.
+#[allow(dead_code)]
+pub(crate) const CLIENT06: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/clients/node_modules/socket.io-0.6.18/support/socket.io-client/socket.io.js"
 );
