@@ -386,7 +386,7 @@ fn dialogues() {
     replay_all(WEBSOCKET, of_the_others, 4);
     replay_all(SOCKJS, of_the_others, 4);
     replay_all(SOCKETIO09, of_the_others, 5);
-    replay_all(SOCKETIO06, of_06, 3);
+    replay_all(SOCKETIO06, of_06, 4);
 }
 
 fn replay_all(page: &str, routes: fn() -> Routes<()>, want: usize) {
