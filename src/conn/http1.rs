@@ -25,8 +25,6 @@ pub(crate) struct Http1 {
     /// Bits of the session that the request at hand is a receiver of; 0: of none. Its peer owes us nothing
     /// more, and its going is the session's loss.
     pub(crate) session: u64,
-    /// What has come of a question for the policy of Flash.
-    pub(crate) asked: Vec<u8>,
 }
 
 pub(crate) enum Phase {
@@ -92,7 +90,6 @@ impl Http1 {
             served: 0,
             serial: 0,
             session: 0,
-            asked: Vec::new(),
         })
     }
 
@@ -243,7 +240,7 @@ impl Conns {
         match self.arena.get_mut(key).map(|conn| &mut conn.protocol) {
             Some(Protocol::Http(http)) => http.session = bits,
             Some(Protocol::WebSocket(ws)) => ws.session = bits,
-            Some(Protocol::Closing(_)) | None => {}
+            Some(Protocol::Policy(_) | Protocol::Closing(_)) | None => {}
         }
     }
 

@@ -73,8 +73,20 @@ pub(crate) struct Conn {
 pub(crate) enum Protocol {
     Http(Box<Http1>),
     WebSocket(WebSocket),
+    /// A question for the policy of Flash.
+    Policy(Asking),
     /// Nothing more is served: write what waits, shut down, drop what still comes (RFC 9112, 9.6).
     Closing(Closing),
+}
+
+/// A film that asks for the policy of Flash.
+pub(crate) struct Asking {
+    /// What has come of its question.
+    pub(crate) asked: Vec<u8>,
+    /// Until when all of it must have come.
+    pub(crate) until: Instant,
+    /// Whether it came to a port where nothing else is to be had.
+    pub(crate) alone: bool,
 }
 
 /// The last moments of a conn.
@@ -109,7 +121,7 @@ impl Conn {
     /// Whether its input may be looked at now.
     pub(crate) fn wants_input(&self, settings: &Settings) -> bool {
         match &self.protocol {
-            Protocol::Closing(_) => true,
+            Protocol::Policy(_) | Protocol::Closing(_) => true,
             Protocol::Http(http) => http.wants_input(self, settings),
             // Once we have closed, the peer's close frame is all that counts, and makes no output.
             // Between the two marks of the output it is as it was: `full` remembers.
@@ -123,7 +135,9 @@ impl Conn {
     pub(crate) fn takes_pending(&self, settings: &Settings) -> bool {
         match &self.protocol {
             Protocol::Http(http) => matches!(http.phase, Phase::Reading) && !self.blocked,
-            Protocol::WebSocket(_) | Protocol::Closing(_) => self.wants_input(settings),
+            Protocol::WebSocket(_) | Protocol::Policy(_) | Protocol::Closing(_) => {
+                self.wants_input(settings)
+            }
         }
     }
 
@@ -131,7 +145,7 @@ impl Conn {
     pub(crate) fn owner(&self) -> u64 {
         match &self.protocol {
             Protocol::WebSocket(ws) => ws.owner,
-            Protocol::Http(_) | Protocol::Closing(_) => 0,
+            Protocol::Http(_) | Protocol::Policy(_) | Protocol::Closing(_) => 0,
         }
     }
 
@@ -144,7 +158,7 @@ impl Conn {
         match &self.protocol {
             Protocol::Http(http) => http.session,
             Protocol::WebSocket(ws) => ws.session,
-            Protocol::Closing(_) => 0,
+            Protocol::Policy(_) | Protocol::Closing(_) => 0,
         }
     }
 
@@ -170,7 +184,7 @@ impl Conn {
     pub(crate) fn is_sending(&self) -> bool {
         match &self.protocol {
             Protocol::Http(http) => matches!(http.phase, Phase::Sending(..)),
-            Protocol::WebSocket(_) | Protocol::Closing(_) => false,
+            Protocol::WebSocket(_) | Protocol::Policy(_) | Protocol::Closing(_) => false,
         }
     }
 
@@ -229,7 +243,7 @@ impl Conn {
     pub(crate) fn only_postpones(&self) -> bool {
         match &self.protocol {
             Protocol::WebSocket(ws) => !self.blocked && ws.machine.state() == State::Open,
-            Protocol::Http(_) | Protocol::Closing(_) => false,
+            Protocol::Http(_) | Protocol::Policy(_) | Protocol::Closing(_) => false,
         }
     }
 
@@ -239,6 +253,7 @@ impl Conn {
         let own = match &self.protocol {
             Protocol::Http(http) => http.deadline(settings),
             Protocol::WebSocket(ws) => ws.deadline(&mounts[ws.mount as usize]),
+            Protocol::Policy(asking) => Some(asking.until),
             // Before that, the write time-out is what bounds it.
             Protocol::Closing(closing) => closing.until,
         };
@@ -350,6 +365,7 @@ impl Conns {
             + match &conn.protocol {
                 Protocol::Http(http) => http.reader.held_bytes(),
                 Protocol::WebSocket(ws) => ws.machine.held_bytes(),
+                Protocol::Policy(asking) => asking.asked.len(),
                 Protocol::Closing(_) => 0,
             };
         self.held_input = self.held_input + kept - conn.held_input;
@@ -395,7 +411,7 @@ impl Conns {
     fn takes_binary(&self, key: ConnKey) -> bool {
         match self.arena.get(key).map(|conn| &conn.protocol) {
             Some(Protocol::WebSocket(ws)) => ws.machine.takes_frames(),
-            Some(Protocol::Http(_) | Protocol::Closing(_)) | None => true,
+            Some(Protocol::Http(_) | Protocol::Policy(_) | Protocol::Closing(_)) | None => true,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Msg;
 use super::core::Core;
 use crate::conn::http1::Http1;
-use crate::conn::{Conn, ConnKey, Protocol, address};
+use crate::conn::{Asking, Conn, ConnKey, Protocol, address};
 use crate::net::{Accept, Listener};
 use crate::net::{Peer, Stream};
 use crate::reactor::{Handler, IoLoop, Readiness};
@@ -57,7 +57,12 @@ impl<S: 'static> Core<S> {
     fn welcome(&mut self, io: &mut IoLoop<Msg>, index: u32, mut stream: Stream, peer: Peer) {
         let now = io.now();
         let peer = address(&peer);
-        let site = self.listeners[index as usize].site as u32;
+        let listening = &self.listeners[index as usize];
+        let site = listening.site as u32;
+        let protocol = match listening.for_policies {
+            true => Protocol::Policy(Asking::new(now, true)),
+            false => Protocol::Http(Http1::new(now)),
+        };
         let full = self.is_full(peer.map(|peer| peer.ip().to_canonical()));
         let conns = &mut self.engine().conns;
         conns.stats.accepted += 1;
@@ -76,7 +81,7 @@ impl<S: 'static> Core<S> {
             stream,
             handler,
             out: WriteQueue::new(),
-            protocol: Protocol::Http(Http1::new(now)),
+            protocol,
             peer,
             site,
             timer: None,
@@ -122,7 +127,8 @@ impl<S: 'static> Core<S> {
         let max = self.conns_max + TURNED_AWAY_MAX;
         let conns = &mut self.engine().conns;
         conns.stats.refused += 1;
-        if conns.arena.len() > max {
+        let is_http = conns.arena.get(key).is_some_and(Conn::is_http);
+        if conns.arena.len() > max || !is_http {
             self.remove(io, key);
             return;
         }

@@ -105,7 +105,7 @@ impl<S: 'static> Core<S> {
                         self.remove(io, key);
                     }
                 }
-                Protocol::Closing(_) => {}
+                Protocol::Policy(_) | Protocol::Closing(_) => {}
             }
         }
         if let Some(drain) = &mut self.drain {

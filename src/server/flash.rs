@@ -3,22 +3,25 @@
 use super::core::{Core, io_error};
 use super::loud::loud;
 use super::{Msg, SocketServer};
-use crate::conn::{ConnKey, Protocol};
+use crate::conn::http1::Http1;
+use crate::conn::{Asking, ConnKey, Protocol};
 use crate::error::Error;
 use crate::net::{ListenOptions, Listener};
 use crate::proto::flash::{self, Sniff};
 use crate::reactor::IoLoop;
 use crate::router::Routes;
 use crate::storage::input::Input;
-use std::net::{IpAddr, Ipv4Addr};
+use crate::time::Instant;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// The policy of Flash, for `flashsocket`: what a film is told about where it may connect to. It asks with
 /// `<policy-file-request/>` instead of an HTTP request.
 ///
 /// A server that has one ([`SocketServer::flash_policy`]) answers on all its ports, to whoever asks with the
-/// first bytes of a connection; and on a port that is for nothing else, if there is one.
+/// first bytes of a connection; and on a port that is for nothing else, if there is one. The question has 3 s.
 ///
 /// ```
 /// use dustdevil::{FlashPolicy, SocketServer};
@@ -60,7 +63,9 @@ impl FlashPolicy {
     pub fn server(self) -> Result<SocketServer<()>, Error> {
         let at = (self.address, self.port.unwrap_or(FLASH_PORT));
         let policy = Self { port: None, ..self };
-        SocketServer::new(())?.flash_policy(policy).bind(at)
+        let mut server = SocketServer::new(())?.flash_policy(policy);
+        server.listen_for_policies(at.into())?;
+        Ok(server)
     }
 
     /// The bytes that it is told by.
@@ -85,56 +90,58 @@ impl<S: 'static> SocketServer<S> {
     pub(super) fn start_flash(&mut self, policy: &FlashPolicy) -> Result<(), Error> {
         let answer = policy.answer()?;
         self.core()?.policy = Some(answer);
-        let Some(port) = policy.port else {
-            return Ok(());
-        };
+        if let Some(port) = policy.port {
+            if let Err(error) = self.listen_for_policies((policy.address, port).into()) {
+                loud!(warn, "no policies of Flash on port {port}: {error}");
+            }
+        }
+        Ok(())
+    }
+
+    fn listen_for_policies(&mut self, at: SocketAddr) -> Result<(), Error> {
         let site = self.core()?.add_site(Routes::new())?;
-        match Listener::bind((policy.address, port).into(), &ListenOptions::default()) {
-            Ok(listener) => {
-                self.add_listener(listener, site)?;
-                if let Some(listening) = self.core()?.listeners.last_mut() {
-                    listening.for_policies = true;
-                }
-            }
-            Err(error) => {
-                loud!(
-                    warn,
-                    "no policies of Flash on port {port}, it cannot be bound: {error}"
-                );
-            }
+        let listener = Listener::bind(at, &ListenOptions::default())
+            .map_err(|error| io_error(&format!("listening on {at}"), error))?;
+        self.add_listener(listener, site)?;
+        if let Some(listening) = self.core()?.listeners.last_mut() {
+            listening.for_policies = true;
         }
         Ok(())
     }
 }
 
+impl Asking {
+    pub(crate) fn new(now: Instant, alone: bool) -> Self {
+        Self {
+            asked: Vec::new(),
+            until: now + QUESTION_TIMEOUT,
+            alone,
+        }
+    }
+}
+
 impl<S: 'static> Core<S> {
-    /// Looks at the first input of a conn. True: a film asks, and that was all of it, or has been answered.
+    /// Input of a conn that asks for the policy, or began as if it did.
     pub(super) fn policy_input(
         &mut self,
         io: &mut IoLoop<Msg>,
         key: ConnKey,
         input: &mut Input<'_>,
-    ) -> bool {
-        let Some(policy) = self.policy.clone() else {
-            return false;
-        };
+    ) {
         let linger = self.settings.linger_timeout;
+        let policy = self.policy.clone().unwrap_or_default();
         let conns = &mut self.engine().conns;
         let Some(conn) = conns.arena.get_mut(key) else {
-            return false;
+            return;
         };
-        let Protocol::Http(http) = &mut conn.protocol else {
-            return false;
+        let Protocol::Policy(asking) = &mut conn.protocol else {
+            return;
         };
-        // No request begins with this byte.
-        if http.served > 0 || (http.asked.is_empty() && input.rest().first() != Some(&b'<')) {
-            return false;
-        }
-        let room = flash::REQUEST_BYTES_MAX - http.asked.len();
+        let room = flash::REQUEST_BYTES_MAX - asking.asked.len();
         let more = &input.rest()[..room.min(input.len())];
-        http.asked.extend_from_slice(more);
-        match flash::sniff(&http.asked) {
-            Sniff::No => self.refuse(io, key, crate::proto::http::Error::Syntax("method")),
+        asking.asked.extend_from_slice(more);
+        input.take(input.len());
+        match flash::sniff(&asking.asked) {
             Sniff::Incomplete => {}
             Sniff::Yes => {
                 conn.out.append(&policy, &mut conns.pool);
@@ -142,11 +149,20 @@ impl<S: 'static> Core<S> {
                 conn.close(linger);
                 self.settle(io, key);
             }
+            Sniff::No if asking.alone => {
+                conns.stats.bad_requests += 1;
+                self.remove(io, key);
+            }
+            Sniff::No => {
+                conn.protocol = Protocol::Http(Http1::new(io.now()));
+                self.refuse(io, key, crate::proto::http::Error::Syntax("method"));
+            }
         }
-        input.take(input.len());
-        true
     }
 }
+
+/// How long the whole question may take.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Where Flash asks first.
 const FLASH_PORT: u16 = 843;

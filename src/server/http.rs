@@ -6,7 +6,7 @@ use super::request::{Request, client};
 use super::response::{Reply, Response};
 use super::routing::Found;
 use crate::conn::http1::{OutBody, Outgoing, Phase, Terms};
-use crate::conn::{ConnKey, Protocol};
+use crate::conn::{Asking, ConnKey, Protocol};
 use crate::proto::http::Error;
 use crate::proto::http::chunked::BodyLimits;
 use crate::proto::http::framing::Framing;
@@ -34,6 +34,7 @@ impl<S: 'static> Core<S> {
             headers_max: self.settings.headers_max,
         };
         let budget = self.settings.work_per_turn_bytes;
+        let has_policy = self.policy.is_some();
         loop {
             let Some(conn) = self.conn(key) else {
                 return true;
@@ -46,12 +47,15 @@ impl<S: 'static> Core<S> {
                 return false;
             }
             let left = input.len();
-            if self.policy.is_some() && self.policy_input(io, key, input) {
+            if has_policy
+                && http.served == 0
+                && http.reader.is_idle()
+                && input.rest().first() == Some(&b'<')
+            {
+                // No request begins with this byte: it is said elsewhere what it is.
+                conn.protocol = Protocol::Policy(Asking::new(now, false));
                 return true;
             }
-            let Some(Protocol::Http(http)) = self.conn(key).map(|conn| &mut conn.protocol) else {
-                return true;
-            };
             let chunks = http.reader.chunks();
             let outcome = if http.reader.is_reading_body() {
                 match http.reader.poll_body(input, now) {

@@ -150,6 +150,11 @@ impl<S: 'static> Core<S> {
                     }
                 }
             }
+            Protocol::Policy(asking) => {
+                if now >= asking.until {
+                    self.remove(io, key);
+                }
+            }
             Protocol::Closing(closing) => {
                 if closing.until.is_some_and(|until| now >= until) {
                     self.remove(io, key);

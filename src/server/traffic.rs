@@ -122,6 +122,10 @@ impl<S: 'static> Core<S> {
                     self.websocket_input(io, key, &mut input, work)
                 }
                 Protocol::Http(_) => self.http_input(io, key, &mut input, work),
+                Protocol::Policy(_) => {
+                    self.policy_input(io, key, &mut input);
+                    return;
+                }
                 Protocol::Closing(closing) => {
                     closing.dropped += input.len();
                     if closing.dropped > linger_max && closing.until.is_some() {
@@ -160,7 +164,7 @@ impl<S: 'static> Core<S> {
                     self.lose_politely(io, key);
                 }
             },
-            Protocol::WebSocket(_) => self.lose(io, key, Cause::Lost),
+            Protocol::WebSocket(_) | Protocol::Policy(_) => self.lose(io, key, Cause::Lost),
             Protocol::Closing(closing) => {
                 if closing.until.is_some() {
                     self.remove(io, key);

@@ -665,15 +665,10 @@ def policy_later():
 def policy_others():
     if POLICY is None:
         raise Skipped("it is not said where the policy of Flash is")
-    for question, status in [
-        (get("/hello", "Connection: close"), 404),
-        (upgrade("/ws") + NONCE, 404),
-        (b"\0\r\n\r\n", 400),
-        (b"<policy-file-request>\0", 400),
-    ]:
+    for question in (get("/hello"), upgrade("/ws") + NONCE, b"hello", b"\0\r\n\r\n", b"<policy-file-request>\0"):
         with Raw(POLICY) as raw:
             raw.send(question)
-            same(raw.status(), status, repr(question[:25]))
+            raw.ends()
 
 
 def main():

@@ -140,10 +140,6 @@ DEVIATIONS = {
         ("tornadio-fast--heartbeat-websocket", 12): CLOSED,
         ("tornadio-fast--heartbeat-xhr-multipart", 9): CLOSED,
     },
-    "who asks for something else where the policy of Flash is gets an answer": {
-        ("sockettornadio--flash-policy", 8): 404,
-        ("tornadio--flash-policy", 8): 404,
-    },
     "a second stream takes over, and the first one ends": {
         ("node--htmlfile-basic", 22): CLOSED,
         ("node--xhr-multipart-basic", 22): CLOSED,

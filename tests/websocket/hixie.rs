@@ -258,7 +258,9 @@ fn a_film_asks_on_the_servers_own_port() {
     assert!(client.rest(&mut rig).starts_with(b"HTTP/1.1 400 "));
     let mut client = rig.raw();
     client.write(b"<policy");
-    rig.pass(secs(11));
+    rig.pass(secs(2));
+    client.write(b"-file");
+    rig.pass(secs(2));
     assert_eq!(client.rest(&mut rig), b"");
     let mut client = rig.raw();
     client.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -310,6 +312,37 @@ fn a_port_for_policies_comes_last() {
         hosts,
         [Ipv4Addr::LOCALHOST.into(), Ipv4Addr::UNSPECIFIED.into()] as [IpAddr; 2]
     );
+}
+
+/// Requests, other questions, and silence.
+#[test]
+fn a_port_for_policies_has_nothing_else() {
+    let (clock, hand) = Clock::manual();
+    let policy = FlashPolicy {
+        port: Some(0),
+        address: [127, 0, 0, 1].into(),
+        file: None,
+    };
+    let server = SocketServer::with_clock((), clock).unwrap();
+    let server = server.flash_policy(policy).page("/", "page");
+    let server = server.bind("127.0.0.1:0").unwrap();
+    let at = server.local_addrs()[1].tcp().unwrap();
+    let mut rig = Rig::of(server, hand);
+    let mut ask = |bytes: &[u8], then: u64| {
+        let mut client = Client::connect(at);
+        client.write(bytes);
+        rig.settle();
+        rig.pass(secs(then));
+        client.rest(&mut rig)
+    };
+    assert!(ask(b"<policy-file-request/>", 0).ends_with(b"</cross-domain-policy>\n\0"));
+    assert_eq!(ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 0), b"");
+    assert_eq!(ask(b"hello", 0), b"");
+    assert_eq!(ask(b"<policy-file-requests>\0", 0), b"");
+    assert_eq!(ask(b"<policy-file", 4), b"");
+    assert_eq!(ask(b"", 4), b"");
+    assert_eq!(rig.stats().bad_requests, 3);
+    assert_eq!(rig.stats().conns_open, 0);
 }
 
 #[test]
