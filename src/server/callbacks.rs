@@ -206,10 +206,7 @@ impl<S: 'static> Core<S> {
         let waiting = entry.rare.as_mut().and_then(|rare| rare.inbox.pop_front());
         let link = entry.link;
         if let Link::Session(key) | Link::SocketIo(key) = link {
-            // The inbox of another endpoint may be full still.
-            if !self.engine().is_session_inbox_full(key) {
-                self.engine().unpark(key);
-            }
+            self.engine().inbox_has_room(key);
         }
         if let Some(held) = waiting {
             match held {

@@ -148,6 +148,7 @@ impl<S: 'static> Core<S> {
                 self.engine().session_timeout(key);
                 self.follow_up(io);
             }
+            Event::Callback(Msg::Session(key)) => self.go_on_with_send(io, key),
             Event::Timeout(Msg::Timer(timer)) => self.timer(io, timer),
             Event::Timeout(Msg::Listener(index)) => self.accept(io, index),
             Event::Timeout(Msg::Drain) => self.drain_step(io),

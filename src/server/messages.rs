@@ -4,6 +4,7 @@ use super::Msg;
 use super::core::{Core, WS_LINGER, owner};
 use super::engine::{Held, Link};
 use super::object::{At, Object};
+use super::sends::Share;
 use super::sockjs::MESSAGES_MAX;
 use crate::conn::websocket::Inside;
 use crate::conn::{ConnKey, Protocol};
@@ -123,7 +124,7 @@ impl<S: 'static> Core<S> {
         out: &mut Out<S>,
     ) -> Result<u64, Broken> {
         let text = std::str::from_utf8(bytes).map_err(|_| Broken::Json)?;
-        let messages = message::websocket(text)?;
+        let mut messages = message::websocket(text)?;
         if messages.are_more_than(MESSAGES_MAX) {
             self.put_back(out);
             let engine = self.engine();
@@ -131,7 +132,8 @@ impl<S: 'static> Core<S> {
             self.follow_up(io);
             return Ok(0);
         }
-        Ok(self.deliver(io, id, messages, out).count)
+        let delivered = self.deliver(io, id, &mut messages, &mut Share::all(), out);
+        Ok(delivered.count)
     }
 
     /// A frame of SockJS is broken: the WebSocket is closed without one of our own.

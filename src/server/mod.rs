@@ -22,6 +22,7 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod routing;
 mod sending;
+mod sends;
 pub(crate) mod sessions;
 #[cfg(feature = "signals")]
 mod signals;

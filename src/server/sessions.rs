@@ -4,10 +4,10 @@
 //! Not here: what they send, and how it gets to the receivers (`session.rs` of each family).
 
 use super::engine::{Command, Engine, Next};
+use super::sends::Unanswered;
 use super::socketio::session::SocketIo;
 use super::sockjs::session::SockJs;
 use crate::conn::ConnKey;
-use crate::conn::http1::{OutBody, Outgoing};
 use crate::connection::{Cause, CloseReason, ConnectionId};
 use crate::reactor::Timeout;
 use crate::storage::arena::{Arena, Key};
@@ -27,8 +27,8 @@ pub(crate) struct Virtual {
     /// Where its first request came from.
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) ip: Option<IpAddr>,
-    /// A send that is answered when the inbox has room again.
-    pub(crate) parked: Option<Place>,
+    /// The client's send that is not answered yet.
+    pub(super) send: Option<Unanswered>,
     timer: Option<(Instant, Timeout)>,
     /// `send` has answered `Full`; `on_writable` is owed.
     pub(crate) full: bool,
@@ -138,7 +138,7 @@ impl Sessions {
             name: (mount, id.into()),
             peer,
             ip,
-            parked: None,
+            send: None,
             timer: None,
             full: false,
             dirty: false,
@@ -293,7 +293,7 @@ impl<S: 'static> Engine<S> {
 
     /// Removes a session; the application is told, if it does not know.
     pub(crate) fn forget_session(&mut self, key: SessionKey, cause: Cause) {
-        self.unpark(key);
+        self.end_send(key);
         let Some(entry) = self.sessions.arena.remove(key) else {
             return;
         };
@@ -336,41 +336,6 @@ impl<S: 'static> Engine<S> {
         let keys: Vec<SessionKey> = self.sessions.arena.keys().collect();
         for key in keys {
             self.forget_session(key, Cause::Shutdown);
-        }
-    }
-
-    /// Answers a send that was put off, if there is one: the inbox has room again, or nobody needs it
-    /// any more.
-    pub(crate) fn unpark(&mut self, key: SessionKey) {
-        let Some(entry) = self.sessions.arena.get_mut(key) else {
-            return;
-        };
-        if let Some(at) = entry.parked.take() {
-            self.answer_send(&at);
-        }
-    }
-
-    /// Answers a send, or puts that off while the inbox of its session is full.
-    pub(crate) fn answer_or_park(&mut self, key: SessionKey, at: Place) {
-        let full = self.is_session_inbox_full(key);
-        match self.sessions.arena.get_mut(key).filter(|_| full) {
-            Some(entry) => entry.parked = Some(at),
-            None => self.answer_send(&at),
-        }
-    }
-
-    /// Answers a send: what it brought is accepted.
-    pub(crate) fn answer_send(&mut self, at: &Place) {
-        let status = if at.thanks.is_empty() { 204 } else { 200 };
-        let response = Outgoing {
-            status,
-            content_type: Some("text/plain; charset=UTF-8"),
-            headers: &at.headers,
-            body: OutBody::Bytes(at.thanks.as_bytes()),
-            close: false,
-        };
-        if self.conns.answer(at.conn, at.serial, response) {
-            self.next.push_back(Next::Answered(at.conn));
         }
     }
 }

@@ -165,3 +165,23 @@ fn floods() {
     assert_eq!(rig.stats().sessions_open, 300);
     rig.over(&script, ());
 }
+
+/// A turn hands on so much of a POST; what is left comes in the next ones.
+#[test]
+fn a_long_post_takes_turns() {
+    for transport in [Transport::XhrPolling, Transport::JsonpPolling] {
+        let (mut rig, script) = sio_with(noting(), short_turns(), mount(calm()));
+        let mut peer = rig.peer(transport);
+        let all: Vec<String> = (0..30).map(|n| n.to_string()).collect();
+        let body: String = all.iter().map(|n| framed(n)).collect();
+        script.taken();
+        let path = sends(transport, &peer.sid);
+        let (taken, answer) = rig.by_turns((&path, FORM, &form(&body)), &script, |_| {});
+        let want: Vec<String> = all.iter().map(|n| format!("text {n}")).collect();
+        assert_eq!(taken, want, "{transport:?}");
+        assert_eq!((answer.status, &*answer.text()), (200, "ok"));
+        peer.say(&mut rig, &["x"]);
+        assert_eq!(script.taken(), ["text x"]);
+        rig.over(&script, peer);
+    }
+}

@@ -847,3 +847,57 @@ fn deep_acknowledgements() {
     }
     rig.over(&script, client);
 }
+
+/// A turn hands on so much of a POST, whatever is in it; what is left comes in the next ones, and another
+/// POST has to wait for that.
+#[test]
+fn a_long_post_takes_turns() {
+    let (mut rig, script) = sio_with(noting(), short_turns(), mount(calm()));
+    let sid = rig.session();
+    script.taken();
+    let all: Vec<String> = (0..30).map(|n| n.to_string()).collect();
+    let body: String = all.iter().map(|n| framed(&format!("3:::{n}"))).collect();
+    let path = polls(&sid);
+    let mut other = rig.raw();
+    let (taken, answer) = rig.by_turns((&path, "", &body), &script, |_| {
+        other.write(&http("POST", &path, "", b"3:::too early"));
+    });
+    assert_eq!(other.answer(&mut rig).status, 503);
+    let want: Vec<String> = all.iter().map(|n| format!("text {n}")).collect();
+    assert_eq!(taken, want);
+    assert_eq!((answer.status, &*answer.text()), (200, "1"));
+    assert_eq!(rig.stats().messages_in, 30);
+    assert_eq!(rig.post(&sid, "3:::x"), 200);
+    assert_eq!(script.taken(), ["text x"]);
+    rig.over(&script, other);
+}
+
+/// What is left of a POST is lost with its session; it is answered.
+#[test]
+fn a_long_post_outlives_its_session() {
+    let closing = Script {
+        message: Box::new(|me, cx, message| {
+            me.script.note(message.text().unwrap());
+            if message.text() == Some("5") {
+                cx.close();
+            }
+        }),
+        ..Script::default()
+    };
+    let (mut rig, script) = sio_with(closing, short_turns(), mount(calm()));
+    let sid = rig.session();
+    let body: String = (0..30).map(|n| framed(&format!("3:::{n}"))).collect();
+    let path = polls(&sid);
+    let (taken, answer) = rig.by_turns((&path, "", &body), &script, |_| {});
+    assert_eq!(taken, ["0", "1", "2", "3", "4", "5"]);
+    assert_eq!(answer.status, 200);
+    // The server ends it between two turns.
+    let sid = rig.session();
+    let id = script.id(1);
+    let path = polls(&sid);
+    let close = |rig: &mut Rig<World>| rig.server.with_app(|app| app.to(id).close()).unwrap();
+    let (taken, answer) = rig.by_turns((&path, "", &body), &script, close);
+    assert_eq!(taken.len(), 4);
+    assert_eq!(answer.status, 200);
+    rig.over(&script, ());
+}

@@ -3,7 +3,7 @@
 
 use crate::websocket::*;
 
-use dustdevil::TransportCounts;
+use dustdevil::{Settings, TransportCounts};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -33,6 +33,33 @@ impl Rig<World> {
         self.start(method, path, lines, body).answer(self)
     }
 
+    /// What a request's messages make the script note, no more than four a turn, and the answer.
+    /// `meanwhile` is called once, after the first turn.
+    pub(crate) fn by_turns(
+        &mut self,
+        (path, lines, body): (&str, &str, &str),
+        script: &Script,
+        meanwhile: impl FnOnce(&mut Self),
+    ) -> (Vec<String>, Answer) {
+        let mut client = self.raw();
+        client.write_long(self, &http("POST", path, lines, body.as_bytes()));
+        let (mut taken, mut meanwhile) = (Vec::new(), Some(meanwhile));
+        while !client.fill() {
+            self.turn();
+            let now = script.taken();
+            assert!(now.len() <= 4, "{now:?}");
+            if !now.is_empty() {
+                taken.extend(now);
+                if let Some(meanwhile) = meanwhile.take() {
+                    meanwhile(self);
+                }
+            }
+        }
+        let answer = client.answer(self);
+        assert_eq!(script.taken(), [""; 0]);
+        (taken, answer)
+    }
+
     /// What is there to be counted is gone at the latest after so long: all its clients are.
     pub(crate) fn over_after<T>(&mut self, time: Duration, script: &Script, clients: T) {
         drop(clients);
@@ -44,6 +71,7 @@ impl Rig<World> {
         assert_eq!(stats.sessions_open, 0, "sessions");
         assert_eq!(stats.websockets_open, 0, "WebSockets");
         assert_eq!(stats.bytes_queued, 0, "bytes");
+        assert_eq!(stats.bytes_unfinished, 0, "bytes of input");
         assert_eq!(stats.transports, TransportCounts::default());
         let mut closed = script.closed();
         closed.sort_unstable();
@@ -132,5 +160,13 @@ impl Client {
     /// The body ends here.
     pub(crate) fn ends(&mut self, rig: &mut Rig<World>) {
         assert_eq!(self.chunk(rig), None);
+    }
+}
+
+/// Four messages of a send are a turn's share.
+pub(crate) fn short_turns() -> Settings {
+    Settings {
+        work_per_turn_bytes: 4096,
+        ..Settings::default()
     }
 }

@@ -887,3 +887,51 @@ fn json_is_a_text() {
     assert_eq!(rig.poll("x"), want);
     rig.over(&script, ());
 }
+
+// ---- long sends --------------------------------------------------------------------------------
+
+/// A turn hands on so much of a send; what is left comes in the next ones, and another send has to wait.
+#[test]
+fn a_long_send_takes_turns() {
+    for (path, want) in [("/s/0/x/xhr_send", 204), ("/s/0/x/jsonp_send", 200)] {
+        let (script, _) = slow();
+        let (mut rig, script) = sockjs_with(script, short_turns(), Default::default());
+        rig.poll("x");
+        let all: Vec<String> = (0..30).map(|n| n.to_string()).collect();
+        let body = format!(
+            " [ {} ] ",
+            all.iter()
+                .map(|n| format!("\"{n}\""))
+                .collect::<Vec<_>>()
+                .join(" , ")
+        );
+        let mut other = rig.raw();
+        let (taken, answer) = rig.by_turns((path, "", &body), &script, |_| {
+            other.write(&http("POST", path, "", b"[\"too early\"]"));
+        });
+        assert_eq!(taken, all);
+        assert_eq!(answer.status, want);
+        assert_eq!(other.answer(&mut rig).status, 503);
+        assert_eq!(rig.stats().messages_in, 30);
+        assert_eq!(rig.post("x", "[\"a\"]"), 204);
+        assert_eq!(script.taken(), ["a"]);
+        rig.over(&script, other);
+    }
+}
+
+/// What is left of a send is lost with its session; it is answered.
+#[test]
+fn a_long_send_outlives_its_session() {
+    let (script, _) = slow();
+    let (mut rig, script) = sockjs_with(script, short_turns(), Default::default());
+    rig.poll("x");
+    let body = format!("[{}]", ["\"a\""; 30].join(","));
+    let id = script.id(0);
+    let path = "/s/0/x/xhr_send";
+    let (taken, answer) = rig.by_turns((path, "", &body), &script, |rig| {
+        rig.server.with_app(|app| app.to(id).close()).unwrap();
+    });
+    assert_eq!(taken.len(), 4);
+    assert_eq!(answer.status, 204);
+    rig.over(&script, ());
+}

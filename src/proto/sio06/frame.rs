@@ -43,6 +43,13 @@ pub struct Frames<'t> {
     rest: &'t str,
 }
 
+impl<'t> Frames<'t> {
+    /// What the frames that are left stand in.
+    pub fn rest(&self) -> &'t str {
+        self.rest
+    }
+}
+
 impl<'t> Iterator for Frames<'t> {
     type Item = Result<Frame<'t>, Broken>;
 
@@ -180,8 +187,16 @@ mod tests {
             frames(&payload[cut..]).for_each(drop);
         }
         let mut frames = frames(payload);
-        let all = frames.by_ref().collect();
+        let all: Vec<_> = frames.by_ref().collect();
         assert_eq!(frames.next(), None);
+        let mut rest = payload;
+        let mut one_by_one = Vec::new();
+        while !rest.is_empty() {
+            let mut frames = super::frames(rest);
+            one_by_one.extend(frames.next());
+            rest = frames.rest();
+        }
+        assert_eq!(one_by_one, all);
         all
     }
 

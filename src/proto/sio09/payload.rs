@@ -96,6 +96,16 @@ pub struct Packets<'b> {
     framed: &'b str,
 }
 
+impl<'b> Packets<'b> {
+    /// The body of the packets that are left; empty if nothing more can be read.
+    pub fn rest(&self) -> &'b str {
+        match self.framed.starts_with(MARK) {
+            true => self.framed,
+            false => self.single,
+        }
+    }
+}
+
 impl<'b> Iterator for Packets<'b> {
     type Item = &'b str;
 
@@ -186,8 +196,16 @@ mod tests {
             packets(&body[cut..]).for_each(drop);
         }
         let mut packets = packets(body);
-        let all = packets.by_ref().collect();
+        let all: Vec<_> = packets.by_ref().collect();
         assert_eq!(packets.next(), None);
+        let mut rest = body;
+        let mut one_by_one = Vec::new();
+        while !rest.is_empty() {
+            let mut packets = super::packets(rest);
+            one_by_one.extend(packets.next());
+            rest = packets.rest();
+        }
+        assert_eq!(one_by_one, all);
         all
     }
 

@@ -124,6 +124,19 @@ impl<'t> Messages<'t> {
         (0..=max).all(|_| all.next(&mut scratch).is_some())
     }
 
+    /// The text that the messages that are left stand in, for [`Self::left`]; empty if there are none.
+    pub fn rest(&self) -> &'t str {
+        match json::behind_blanks(self.rest).starts_with(']') {
+            true => "",
+            false => self.rest,
+        }
+    }
+
+    /// The messages that were left.
+    pub fn left(rest: &'t str) -> Self {
+        Self::checked(rest)
+    }
+
     fn plain(message: &'t str) -> Self {
         Self {
             plain: Some(message),
@@ -179,14 +192,23 @@ mod tests {
 
     use super::*;
 
+    /// All messages, which are the same if each is taken out of what the one before has left.
     fn all(messages: Messages<'_>) -> Vec<String> {
-        let mut messages = messages;
         let mut scratch = String::from("old");
+        let mut one_by_one = Vec::new();
+        let mut left = messages.clone();
+        while let Some(message) = left.next(&mut scratch) {
+            one_by_one.push(message.to_owned());
+            left = Messages::left(left.rest());
+        }
+        let mut messages = messages;
         let mut all = Vec::new();
         while let Some(message) = messages.next(&mut scratch) {
             all.push(message.to_owned());
         }
         assert_eq!(messages.next(&mut scratch), None);
+        assert_eq!(messages.rest(), "");
+        assert_eq!(one_by_one, all);
         all
     }
 

@@ -222,7 +222,7 @@ impl<S: 'static> Engine<S> {
             (Generation::V09, false) => it.session.close(|out| packet::push_disconnect(out, "")),
         }
         self.conns.queued = (self.conns.queued + it.session.waiting()).saturating_sub(before);
-        self.unpark(key);
+        self.end_send(key);
         self.sessions.mark_dirty(key);
         for (_, id) in endpoints {
             self.end(id, why.clone());
@@ -323,9 +323,7 @@ impl<S: 'static> Engine<S> {
             }
             self.next.push_back(Next::Answered(conn));
         }
-        if !self.is_session_inbox_full(key) {
-            self.unpark(key);
-        }
+        self.inbox_has_room(key);
     }
 
     /// Whether the inbox of one of a session's connections is full.

@@ -485,7 +485,7 @@ impl<S: 'static> Core<S> {
         let Some(key) = key else {
             return self.say(at, 401, "", &lines, false);
         };
-        if self.engine().is_session_inbox_full(key) {
+        if self.engine().is_sending(key) {
             if let Some(it) = self.engine().sessions.socketio(key) {
                 it.session.heard();
             }
@@ -506,13 +506,12 @@ impl<S: 'static> Core<S> {
             self.engine().conns.stats.protocol_errors += 1;
             return self.say(at, 400, "", &lines, false);
         };
-        self.session_payload(io, key, &body);
         if req.header("Origin").is_some() {
             lines.extend_from_slice(b"X-XSS-Protection: 0\r\n");
         }
         let mut place = place(at, lines);
         place.thanks = "1";
-        self.engine().answer_or_park(key, place);
+        self.socketio_send(io, key, place, &body);
     }
 
     /// Answers at once, and ends the conn if wanted: what follows a refused upgrade may be no HTTP.

@@ -19,7 +19,8 @@ use crate::server::loud::loud;
 use crate::server::messages::Out;
 use crate::server::object::{At as CallAt, Handled};
 use crate::server::request::Request;
-use crate::server::sessions::SessionKey;
+use crate::server::sends::Share;
+use crate::server::sessions::{Place, SessionKey};
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -32,21 +33,39 @@ enum Incoming<'a> {
 }
 
 impl<S: 'static> Core<S> {
-    /// The packets of a request's body.
-    pub(super) fn session_payload(&mut self, io: &mut IoLoop<Msg>, key: SessionKey, body: &str) {
+    /// The packets of a send, or what is left of them.
+    pub(in crate::server) fn socketio_send(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        key: SessionKey,
+        at: Place,
+        body: &str,
+    ) {
+        let mut share = self.share();
         let mut out = None;
         let mut count = 0;
+        let rest;
         match self.engine().sessions.generation(key) {
-            Generation::V06 => count = self.frames(io, key, body, &mut out),
+            Generation::V06 => (count, rest) = self.frames(io, key, body, &mut share, &mut out),
             Generation::V09 => {
-                for text in payload::packets(body) {
+                let mut packets = payload::packets(body);
+                for text in packets.by_ref() {
                     count += u64::from(self.packet(io, key, text, &mut out));
                     self.follow_packet(io, &mut out);
+                    share.take(text.len());
+                    if share.is_over() {
+                        break;
+                    }
                 }
+                rest = packets.rest();
             }
         }
         self.put_back(&mut out);
-        self.engine().conns.stats.messages_in += count;
+        let engine = self.engine();
+        engine.conns.stats.messages_in += count;
+        let it = engine.sessions.socketio(key);
+        let is_over = !it.is_some_and(|it| it.session.is_open());
+        self.handed_on(io, key, at, if is_over { "" } else { rest });
     }
 
     /// Does what follows from a packet, before the next one.
@@ -58,16 +77,21 @@ impl<S: 'static> Core<S> {
         }
     }
 
-    /// The messages of a payload of 0.6; answers how many there were.
-    fn frames(
+    /// The messages of a payload of 0.6; answers how many there were, and what is left.
+    fn frames<'t>(
         &mut self,
         io: &mut IoLoop<Msg>,
         key: SessionKey,
-        payload: &str,
+        payload: &'t str,
+        share: &mut Share,
         out: &mut Out<S>,
-    ) -> u64 {
+    ) -> (u64, &'t str) {
         let mut count = 0;
-        for frame in sio06::frame::frames(payload) {
+        let mut frames = sio06::frame::frames(payload);
+        while !share.is_over() {
+            let before = frames.rest().len();
+            let Some(frame) = frames.next() else { break };
+            share.take(before - frames.rest().len());
             let engine = self.shared.engine.get_mut();
             let Some(it) = engine.sessions.socketio(key) else {
                 break;
@@ -96,7 +120,7 @@ impl<S: 'static> Core<S> {
             count += u64::from(self.hand_over(key, ("", held), incoming, AckId::None, out));
             self.follow_packet(io, out);
         }
-        count
+        (count, frames.rest())
     }
 
     /// The packet, or the messages, of a WebSocket; answers how many messages and events there were.
@@ -132,7 +156,7 @@ impl<S: 'static> Core<S> {
                     engine.conns.close_websocket(conn, why.0, why.1);
                     return 0;
                 }
-                self.frames(io, key, text, out)
+                self.frames(io, key, text, &mut Share::all(), out).0
             }
             Generation::V09 => {
                 let counts = self.packet(io, key, text, out);

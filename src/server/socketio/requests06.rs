@@ -137,7 +137,7 @@ impl<S: 'static> Core<S> {
         lines: Vec<u8>,
         req: &Request<'_>,
     ) {
-        if self.engine().is_session_inbox_full(key) {
+        if self.engine().is_sending(key) {
             return self.say(at, 503, "", &lines, false);
         }
         let max = self
@@ -158,9 +158,8 @@ impl<S: 'static> Core<S> {
             self.engine().conns.stats.protocol_errors += 1;
             return self.say(at, 400, "", &lines, false);
         };
-        self.session_payload(io, key, &body);
         let mut place = place(at, lines);
         place.thanks = "ok";
-        self.engine().answer_or_park(key, place);
+        self.socketio_send(io, key, place, &body);
     }
 }

@@ -509,7 +509,7 @@ impl<S: 'static> Engine<S> {
         };
         let root = entry.connection;
         let paused =
-            entry.parked.is_some() || entry.conn().is_some_and(|conn| self.conns.is_paused(conn));
+            entry.send.is_some() || entry.conn().is_some_and(|conn| self.conns.is_paused(conn));
         let Some(it) = self.sessions.socketio(key) else {
             return;
         };

@@ -22,6 +22,7 @@ use crate::server::Msg;
 use crate::server::core::Core;
 use crate::server::engine::{Link, Opening, Rare};
 use crate::server::request::Request;
+use crate::server::sends::Share;
 use crate::server::sessions::{Family, Place, SessionKey};
 use crate::server::timers::TimerRun;
 use crate::session::sockjs::{Limits, Session};
@@ -314,7 +315,7 @@ impl<S: 'static> Core<S> {
         let Some(key) = key else {
             return self.reply((at.conn, at.serial), NOT_FOUND, &at.headers);
         };
-        if self.is_inbox_full(key) {
+        if self.engine().is_sending(key) {
             // A client sends one request at a time, so this is none: one of them is waiting already.
             return self.reply((at.conn, at.serial), (503, None, b""), &at.headers);
         }
@@ -328,53 +329,39 @@ impl<S: 'static> Core<S> {
             .as_deref()
             .map_err(|broken| *broken)
             .and_then(message::array);
-        let failed = match messages {
-            Ok(messages) if messages.are_more_than(MESSAGES_MAX) => {
-                self.engine().conns.stats.protocol_errors += 1;
-                return self.reply((at.conn, at.serial), (413, None, b""), &at.headers);
+        let answer = match messages {
+            Ok(messages) if !messages.are_more_than(MESSAGES_MAX) => {
+                return self.sockjs_send(io, key, at, messages);
             }
-            Ok(messages) => self.deliver_all(io, key, messages),
-            Err(broken) => {
-                self.engine().conns.stats.protocol_errors += 1;
-                Some(broken.text())
-            }
+            Ok(_) => (413, None, &b""[..]),
+            Err(broken) => (500, None, broken.text().as_bytes()),
         };
-        if let Some(text) = failed {
-            let at = ((at.conn, at.serial), at.headers);
-            return self.reply(at.0, (500, None, text.as_bytes()), &at.1);
-        }
-        let full = self.is_inbox_full(key);
-        let engine = self.engine();
-        match engine.sessions.arena.get_mut(key).filter(|_| full) {
-            Some(entry) => entry.parked = Some(at),
-            None => engine.answer_send(&at),
-        }
+        self.engine().conns.stats.protocol_errors += 1;
+        self.reply((at.conn, at.serial), answer, &at.headers);
     }
 
-    /// Whether no more messages are taken before the application has taken some.
-    fn is_inbox_full(&mut self, key: SessionKey) -> bool {
-        let max = self.settings.inbox_max;
-        let engine = self.engine();
-        let entry = engine.sessions.arena.get(key);
-        let connection = entry.and_then(|entry| entry.connection);
-        connection.is_some_and(|id| engine.inbox_len(id) >= max)
-    }
-
-    /// Hands the messages of a request on. The answer is what to say if the application failed.
-    fn deliver_all(
+    /// The messages of a send, or what is left of them.
+    pub(in crate::server) fn sockjs_send(
         &mut self,
         io: &mut IoLoop<Msg>,
         key: SessionKey,
-        messages: Messages<'_>,
-    ) -> Option<&'static str> {
-        // To a session that is closed they come too late.
-        let entry = self.engine().sessions.arena.get(key)?;
-        let id = entry.connection?;
-        let mut out = None;
-        let delivered = self.deliver(io, id, messages, &mut out);
+        at: Place,
+        mut messages: Messages<'_>,
+    ) {
+        let entry = self.engine().sessions.arena.get(key);
+        let Some(id) = entry.and_then(|entry| entry.connection) else {
+            // To a session that is closed they come too late.
+            return self.handed_on(io, key, at, "");
+        };
+        let (mut out, mut share) = (None, self.share());
+        let delivered = self.deliver(io, id, &mut messages, &mut share, &mut out);
         self.put_back(&mut out);
         self.engine().conns.stats.messages_in += delivered.count;
-        delivered.panicked.then_some("")
+        if delivered.panicked {
+            return self.reply((at.conn, at.serial), (500, None, b""), &at.headers);
+        }
+        let is_over = !self.engine().is_there(id);
+        self.handed_on(io, key, at, if is_over { "" } else { messages.rest() });
     }
 
     /// Hands messages on, each with what follows from it.
@@ -382,13 +369,18 @@ impl<S: 'static> Core<S> {
         &mut self,
         io: &mut IoLoop<Msg>,
         id: ConnectionId,
-        mut messages: Messages<'_>,
+        messages: &mut Messages<'_>,
+        share: &mut Share,
         out: &mut crate::server::messages::Out<S>,
     ) -> Delivered {
         let mut scratch = std::mem::take(&mut self.text);
         let mut delivered = Delivered::default();
-        while let Some(text) = messages.next(&mut scratch) {
+        while !share.is_over() {
+            let Some(text) = messages.next(&mut scratch) else {
+                break;
+            };
             delivered.count += 1;
+            share.take(text.len());
             let panics = self.engine().conns.stats.panics;
             if !self.message(id, Message::from(text), out) {
                 // What follows may have panics of others.
@@ -495,8 +487,7 @@ const HTML: Option<&str> = Some("text/html; charset=UTF-8");
 const JAVASCRIPT: Option<&str> = Some("application/javascript; charset=UTF-8");
 const NOT_FOUND: (u16, Option<&str>, &[u8]) = (404, PLAIN, b"404 Error: Page not found\n");
 
-/// Messages of one send, or of one frame of a WebSocket: they are handed on in one turn of the loop, while
-/// everybody else waits.
+/// Messages of one send, or of one frame of a WebSocket; those of a frame are handed on in one turn.
 pub(in crate::server) const MESSAGES_MAX: usize = 4096;
 
 /// A scratch text that a large message has grown beyond this is given back.

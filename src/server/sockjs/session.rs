@@ -67,7 +67,7 @@ impl<S: 'static> Engine<S> {
             sockjs.session.close(code, reason, now, &sockjs.limits);
         }
         self.sessions.mark_dirty(key);
-        self.unpark(key);
+        self.end_send(key);
     }
 
     /// The application has taken it.
@@ -195,7 +195,7 @@ impl<S: 'static> Engine<S> {
         self.conns.queued = self.conns.queued.saturating_sub(dropped);
         let entry = self.sessions.arena.get_mut(key);
         let connection = entry.and_then(|entry| entry.connection.take());
-        self.unpark(key);
+        self.end_send(key);
         if let Some(id) = connection {
             self.end(id, lost(cause));
         }
