@@ -8,7 +8,7 @@ use super::engine::{ConnectionTag, Engine, Shared};
 use super::entropy::Entropy;
 use super::proxies::Proxies;
 use super::routing::Table;
-use super::sessions::SessionKey;
+use super::sessions::{SessionKey, lost};
 use super::{Msg, SourceHandler, SourceTag};
 use crate::config::Settings;
 use crate::conn::http1::Phase;
@@ -266,22 +266,16 @@ impl<S: 'static> Core<S> {
         let Some(conn) = self.conn(key) else { return };
         if let Protocol::WebSocket(ws) = &mut conn.protocol {
             if let Some(id) = owner(std::mem::take(&mut ws.owner)) {
-                let why = CloseReason {
-                    cause,
-                    code: 1006,
-                    reason: String::new(),
-                    clean: false,
-                };
-                self.engine().end(id, why);
+                self.engine().end(id, lost(cause));
             }
         }
-        self.abandon(key, cause);
+        self.abandon(key, lost(cause));
         self.remove(io, key);
     }
 
     /// The conn has nobody behind it any more: a handshake that waits for its decision is forgotten,
     /// a session has lost its receiver.
-    pub(super) fn abandon(&mut self, key: ConnKey, cause: Cause) {
+    pub(super) fn abandon(&mut self, key: ConnKey, why: CloseReason) {
         let Some(conn) = self.conn(key) else { return };
         let session = conn.session();
         if let Protocol::Http(http) = &conn.protocol {
@@ -292,13 +286,13 @@ impl<S: 'static> Core<S> {
             }
         }
         if session != 0 {
-            self.engine().receiver_lost(session, key, cause);
+            self.engine().receiver_lost(session, key, why);
         }
     }
 
     /// Closes the socket and forgets the conn.
     pub(crate) fn remove(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) {
-        self.abandon(key, Cause::Lost);
+        self.abandon(key, lost(Cause::Lost));
         let conns = &mut self.engine().conns;
         let Some(mut conn) = conns.take(key) else {
             return;

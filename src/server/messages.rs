@@ -305,7 +305,7 @@ impl<S: 'static> Core<S> {
             return;
         };
         let id = owner(std::mem::take(&mut ws.owner));
-        self.abandon(key, why.cause);
+        self.abandon(key, why.clone());
         let Some(conn) = self.conn(key) else { return };
         conn.close(linger);
         self.engine().conns.mark_dirty(key);

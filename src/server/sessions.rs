@@ -245,7 +245,7 @@ impl<S: 'static> Engine<S> {
     }
 
     /// The conn of its receiver is gone.
-    pub(crate) fn receiver_lost(&mut self, bits: u64, conn: ConnKey, cause: Cause) {
+    pub(crate) fn receiver_lost(&mut self, bits: u64, conn: ConnKey, why: CloseReason) {
         let Some(key) = SessionKey::from_bits(bits) else {
             return;
         };
@@ -256,8 +256,8 @@ impl<S: 'static> Engine<S> {
             return;
         }
         match entry.family {
-            Family::SockJs(_) => self.sockjs_cut(key, cause),
-            Family::SocketIo(_) => self.socketio_detached(key),
+            Family::SockJs(_) => self.sockjs_cut(key, why.cause),
+            Family::SocketIo(_) => self.socketio_detached(key, why),
         }
     }
 
@@ -293,6 +293,11 @@ impl<S: 'static> Engine<S> {
 
     /// Removes a session; the application is told, if it does not know.
     pub(crate) fn forget_session(&mut self, key: SessionKey, cause: Cause) {
+        self.session_ends(key, lost(cause));
+    }
+
+    /// The same, for a reason that may have come from the client.
+    pub(crate) fn session_ends(&mut self, key: SessionKey, why: CloseReason) {
         self.end_send(key);
         let Some(entry) = self.sessions.arena.remove(key) else {
             return;
@@ -315,7 +320,7 @@ impl<S: 'static> Engine<S> {
         self.commands
             .extend(entry.timer.map(|(_, timeout)| Command::Disarm(timeout)));
         for id in entry.connections() {
-            self.end(id, lost(cause));
+            self.end(id, why.clone());
         }
     }
 

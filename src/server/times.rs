@@ -4,6 +4,7 @@
 
 use super::Msg;
 use super::core::{Core, WS_LINGER, owner};
+use super::sessions::lost;
 use super::timers::{TimerId, TimerRun};
 use crate::conn::http1::{Phase, timeouts};
 use crate::conn::websocket::Aged;
@@ -129,7 +130,7 @@ impl<S: 'static> Core<S> {
                                 let session = std::mem::take(&mut ws.session);
                                 conns.stats.ping_timeouts += 1;
                                 conn.close(settings.linger_timeout.min(WS_LINGER));
-                                engine.receiver_lost(session, key, Cause::Timeout);
+                                engine.receiver_lost(session, key, lost(Cause::Timeout));
                                 if let Some(id) = id {
                                     engine.end(
                                         id,

@@ -5,7 +5,7 @@
 use super::Msg;
 use super::core::{Core, owner};
 use super::engine::Next;
-use super::sessions::SessionKey;
+use super::sessions::{SessionKey, lost};
 use crate::conn::http1::Phase;
 use crate::conn::{ConnKey, Protocol};
 use crate::connection::Cause;
@@ -180,7 +180,7 @@ impl<S: 'static> Core<S> {
         if conn.out.is_empty() {
             self.lose(io, key, Cause::Lost);
         } else {
-            self.abandon(key, Cause::Lost);
+            self.abandon(key, lost(Cause::Lost));
             if let Some(conn) = self.conn(key) {
                 conn.close(linger);
             }

@@ -119,7 +119,7 @@ fn no_heartbeats_at_all() {
 
 #[test]
 fn expiry() {
-    for transport in ALL {
+    for transport in ALL.into_iter().filter(|it| !SOCKETS.contains(it)) {
         let (mut rig, script) = sio(Script::default());
         let mut peer = rig.peer(transport);
         peer.silent(&mut rig);
@@ -136,10 +136,43 @@ fn expiry() {
     }
 }
 
+/// Who was on a WebSocket does not come back to its session, which ends with it.
+#[test]
+fn a_lost_websocket() {
+    for transport in SOCKETS {
+        for how in ["is cut", "says goodbye", "breaks a rule"] {
+            let (mut rig, script) = sio(Script::default());
+            let mut peer = rig.peer(transport);
+            peer.silent(&mut rig);
+            match how {
+                "is cut" => peer.cut(),
+                "says goodbye" => peer.receiver().write(&masked(0x88, b"\x03\xe9bye")),
+                _ => peer.receiver().write(&masked(0x83, b"")),
+            }
+            rig.settle();
+            let why = script.last_reason();
+            let want = match how {
+                "is cut" => (Cause::Lost, 1006, "", false),
+                "says goodbye" => (Cause::Client, 1001, "bye", true),
+                _ => (Cause::Protocol, 1002, &*why.reason, false),
+            };
+            let why = (why.cause, why.code, &*why.reason, why.clean);
+            assert_eq!(why, want, "{transport:?} {how}");
+            assert_eq!(rig.stats().sessions_open, 0);
+            if how == "says goodbye" {
+                assert_eq!(peer.receiver().frames(&mut rig).last().unwrap().head, 0x88);
+            }
+            let mut late = rig.knock(transport, &later(transport, &peer.sid), "");
+            assert_eq!(late.answer(&mut rig).status, 401);
+            rig.over(&script, (peer, late));
+        }
+    }
+}
+
 /// By any transport, in time, and nothing is lost; `on_open` does not run again.
 #[test]
 fn who_comes_back() {
-    for transport in ALL {
+    for transport in ALL.into_iter().filter(|it| !SOCKETS.contains(it)) {
         for next in ALL {
             let (mut rig, script) = sio(Script::default());
             let mut peer = rig.peer(transport);

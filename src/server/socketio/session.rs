@@ -4,7 +4,7 @@
 use super::{Generation, Rules};
 use crate::conn::http1::{OutBody, Outgoing};
 use crate::conn::{ConnKey, Frame, Queued};
-use crate::connection::{Cause, ConnectionId, Sent, Transport};
+use crate::connection::{Cause, CloseReason, ConnectionId, Sent, Transport};
 use crate::proto::sio06;
 use crate::proto::sio09::payload::Payload;
 use crate::proto::sio09::{handshake, packet, wrapping};
@@ -477,16 +477,18 @@ impl<S: 'static> Engine<S> {
         }
     }
 
-    /// Its receiver is lost. What waits is kept for who comes back in time.
-    pub(in crate::server) fn socketio_detached(&mut self, key: SessionKey) {
+    /// The conn of its receiver is gone. Clients of 0.6 do not come back to a session that was on a WebSocket.
+    pub(in crate::server) fn socketio_detached(&mut self, key: SessionKey, why: CloseReason) {
         let now = self.conns.now;
-        if let Some(it) = self.sessions.socketio(key) {
-            it.session.detach(now, &it.rules.limits);
-            if it.session.is_over() {
-                return self.forget_session(key, Cause::Lost);
-            }
-            self.after_flush(key);
+        let Some(it) = self.sessions.socketio(key) else {
+            return;
+        };
+        let ends = it.generation() == Generation::V06 && it.websocket().is_some();
+        it.session.detach(now, &it.rules.limits);
+        if it.session.is_over() || ends {
+            return self.session_ends(key, why);
         }
+        self.after_flush(key);
     }
 
     fn push_beat(&mut self, key: SessionKey) {
