@@ -31,6 +31,7 @@ use client::{Client, Load};
 use codec::{Codec, Raw, WebSocket};
 use http::Get;
 use server::{Kind, Server};
+use socketio::Version;
 use sockjs::{Listen, Xhr};
 
 const USAGE: &str = "cargo bench --bench echo_loopback -- [OPTIONS]
@@ -96,8 +97,8 @@ enum Talk {
     Hello,
     SockJsWebSocket,
     SockJsXhr(Listen),
-    SocketIoWebSocket,
-    SocketIoPolling,
+    SocketIoWebSocket(Version),
+    SocketIoPolling(Version),
 }
 
 impl Talk {
@@ -105,7 +106,9 @@ impl Talk {
     fn is_offered(self, addr: SocketAddr) -> bool {
         match self {
             Self::SockJsWebSocket | Self::SockJsXhr(_) => sockjs::is_offered(addr),
-            Self::SocketIoWebSocket | Self::SocketIoPolling => socketio::is_offered(addr),
+            Self::SocketIoWebSocket(version) | Self::SocketIoPolling(version) => {
+                version.is_offered(addr)
+            }
             Self::Raw | Self::WebSocket | Self::Hello => true,
         }
     }
@@ -128,13 +131,21 @@ const XHR_STREAMING: &[Row] = &[
     (Talk::Hello, "GET /hello"),
     (Talk::SockJsXhr(Listen::Streaming), "streaming"),
 ];
-const SOCKETIO: &[Row] = &[
+const SOCKETIO09: &[Row] = &[
     (Talk::WebSocket, "ws"),
-    (Talk::SocketIoWebSocket, "socket.io"),
+    (Talk::SocketIoWebSocket(Version::V09), "socket.io"),
 ];
-const XHR_POLLING: &[Row] = &[
+const XHR_POLLING09: &[Row] = &[
     (Talk::Hello, "GET /hello"),
-    (Talk::SocketIoPolling, "xhr-polling"),
+    (Talk::SocketIoPolling(Version::V09), "xhr-polling"),
+];
+const SOCKETIO06: &[Row] = &[
+    (Talk::WebSocket, "ws"),
+    (Talk::SocketIoWebSocket(Version::V06), "socket.io"),
+];
+const XHR_POLLING06: &[Row] = &[
+    (Talk::Hello, "GET /hello"),
+    (Talk::SocketIoPolling(Version::V06), "xhr-polling"),
 ];
 
 /// Descriptors that this process and the servers need beside their conns.
@@ -198,21 +209,28 @@ fn cases(files: usize) -> Vec<Case> {
     };
     let name = "broadcast 20 B to 1000 (SockJS websocket), window 1";
     cases.push(case(name.to_owned(), what, SOCKJS));
-    for depth in [1, 16] {
-        let name = format!("socket.io 0.9 event 20 B, 100 conns, depth {depth}");
-        cases.push(case(name, echo(20, 100, depth), SOCKETIO));
+    for (version, packet, sockets, polls) in [
+        ("0.6", "message", SOCKETIO06, XHR_POLLING06),
+        ("0.9", "event", SOCKETIO09, XHR_POLLING09),
+    ] {
+        for depth in [1, 16] {
+            let name = format!("socket.io {version} {packet} 20 B, 100 conns, depth {depth}");
+            cases.push(case(name, echo(20, 100, depth), sockets));
+        }
+        let name = format!("xhr-polling round (Socket.IO {version}), 100 conns");
+        cases.push(case(name, echo(20, 100, 1), polls));
     }
-    let name = "xhr-polling round (Socket.IO 0.9), 100 conns";
-    cases.push(case(name.to_owned(), echo(20, 100, 1), XHR_POLLING));
     let name = "broadcast 20 B to 1000 (Socket.IO 0.9), window 1";
-    cases.push(case(name.to_owned(), what, SOCKETIO));
+    cases.push(case(name.to_owned(), what, SOCKETIO09));
     let conns = 10_000.min(most);
     let what = What::Memory { conns };
     cases.push(case(format!("memory, {conns} conns"), what, ECHO));
     let name = format!("memory, {conns} conns (SockJS websocket)");
     cases.push(case(name, what, SOCKJS));
-    let name = format!("memory, {conns} conns (Socket.IO 0.9 websocket)");
-    cases.push(case(name, what, SOCKETIO));
+    for (version, rows) in [("0.6", SOCKETIO06), ("0.9", SOCKETIO09)] {
+        let name = format!("memory, {conns} conns (Socket.IO {version} websocket)");
+        cases.push(case(name, what, rows));
+    }
     cases
 }
 
@@ -440,15 +458,20 @@ fn codec(server: &Server, case: &Case, (talk, label): Row) -> Result<Option<Spok
         (Kind::WebSocket, Talk::SockJsXhr(listen)) => {
             Box::new(Xhr::learn(server.addr, listen, case.what.bytes())?)
         }
-        (Kind::WebSocket, Talk::SocketIoWebSocket) => {
+        (Kind::WebSocket, Talk::SocketIoWebSocket(version)) => {
             let event = match is_broadcast {
                 true => "broadcast",
                 false => "echo",
             };
-            Box::new(socketio::WebSocket { host, event })
+            Box::new(socketio::WebSocket {
+                host,
+                version,
+                event,
+            })
         }
-        (Kind::WebSocket, Talk::SocketIoPolling) => {
-            Box::new(socketio::Polling::learn(server.addr, case.what.bytes())?)
+        (Kind::WebSocket, Talk::SocketIoPolling(version)) => {
+            let bytes = case.what.bytes();
+            Box::new(socketio::Polling::learn(server.addr, version, bytes)?)
         }
         (Kind::Tcp, _) | (Kind::WebSocket, Talk::Raw) => return Ok(None),
     };
