@@ -66,6 +66,22 @@ impl<'t> Iterator for Frames<'t> {
     }
 }
 
+/// Whether [`frames`] gives more than `max`. Where bytes are too few for that, nothing is looked at.
+pub fn are_more_than(max: usize, payload: &str) -> bool {
+    // All but the last, which may be broken, have a head.
+    if payload.len() / HEAD_BYTES_MIN < max {
+        return false;
+    }
+    let mut rest = payload;
+    for _ in 0..max {
+        match split(rest) {
+            Some((_, behind, _)) => rest = behind,
+            None => return false,
+        }
+    }
+    !rest.is_empty()
+}
+
 /// Whether the heads of a payload are good and their lengths those of what follows. What the data says
 /// does not matter.
 pub(super) fn is_exact(payload: &str) -> bool {
@@ -82,14 +98,18 @@ pub(super) fn is_exact(payload: &str) -> bool {
 /// The data of the first frame, what follows it, and whether it was as long as it said.
 fn split(payload: &str) -> Option<(&str, &str, bool)> {
     let rest = payload.strip_prefix(MARK)?;
-    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, rest) = rest.split_at(digits);
-    let rest = rest.strip_prefix(MARK)?;
-    if number.is_empty() {
+    let (mut units, mut digits) = (0_usize, 0);
+    for byte in rest.bytes().take_while(u8::is_ascii_digit) {
+        // What does not fit into the type is too long for any payload.
+        units = units
+            .saturating_mul(10)
+            .saturating_add(usize::from(byte - b'0'));
+        digits += 1;
+    }
+    if digits == 0 {
         return None;
     }
-    // What does not fit into the type is too long for any payload.
-    let units = number.parse().unwrap_or(usize::MAX);
+    let rest = rest[digits..].strip_prefix(MARK)?;
     let (end, exact) = end_of(rest, units)?;
     Some((&rest[..end], &rest[end..], exact))
 }
@@ -171,6 +191,8 @@ fn units_of(text: &str) -> usize {
 }
 
 const MARK: &str = "~m~";
+/// Two marks and a digit.
+const HEAD_BYTES_MIN: usize = 7;
 const JSON: &str = "~j~";
 const HEARTBEAT: &str = "~h~";
 
@@ -180,11 +202,18 @@ mod tests {
 
     use super::*;
 
-    /// The frames; and nothing panics at any cut.
+    /// The frames; and nothing panics at any cut, and all are counted.
     fn read(payload: &str) -> Vec<Result<Frame<'_>, Broken>> {
+        let counted = |part: &str| {
+            let count = frames(part).count();
+            for max in 0..=count + 1 {
+                assert_eq!(are_more_than(max, part), count > max, "{max}, {part:?}");
+            }
+        };
+        counted(payload);
         for cut in (0..payload.len()).filter(|cut| payload.is_char_boundary(*cut)) {
-            frames(&payload[..cut]).for_each(drop);
-            frames(&payload[cut..]).for_each(drop);
+            counted(&payload[..cut]);
+            counted(&payload[cut..]);
         }
         let mut frames = frames(payload);
         let all: Vec<_> = frames.by_ref().collect();

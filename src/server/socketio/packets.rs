@@ -149,7 +149,7 @@ impl<S: 'static> Core<S> {
                 let engine = self.engine();
                 let it = engine.sessions.socketio(key);
                 let max = it.map_or(0, |it| it.rules.messages_max);
-                if sio06::frame::frames(text).nth(max).is_some() {
+                if sio06::frame::are_more_than(max, text) {
                     engine.conns.stats.protocol_errors += 1;
                     let why = (1008, "too many messages");
                     engine.close_session_of(bits, Cause::Protocol, why);

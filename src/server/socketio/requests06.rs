@@ -151,9 +151,7 @@ impl<S: 'static> Core<S> {
             _ => Post::Script,
         };
         let body = wrapping::post_body(kind, req.body());
-        let body = body
-            .ok()
-            .filter(|body| frame::frames(body).take(max.saturating_add(1)).count() <= max);
+        let body = body.ok().filter(|body| !frame::are_more_than(max, body));
         let Some(body) = body else {
             self.engine().conns.stats.protocol_errors += 1;
             return self.say(at, 400, "", &lines, false);
