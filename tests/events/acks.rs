@@ -68,7 +68,7 @@ fn what_handlers_return() {
         // Nobody handles it.
         ("nobody",   "[1]",      "[]"),
     ];
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let root = Router::<Returning>::new().endpoint("/r", &Router::<Returning>::new());
         let mut rig = serving(root);
         let mut peer = rig.peer(way);
@@ -136,7 +136,7 @@ fn both_forms_of_an_id() {
         ("3:x::x",                      &[]),
         ("3:4294967296::x",             &[]),
     ];
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let root = Router::<Returning>::new().endpoint("/r", &Router::<Returning>::new());
         let mut rig = serving(root);
         let mut peer = rig.peer(way);
@@ -150,7 +150,7 @@ fn both_forms_of_an_id() {
 /// A message with an id is acknowledged when its handler has run, or by who takes its [`Ack`].
 #[test]
 fn messages() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, script) = events(Script {
             message: Box::new(|me, cx, message| match message.text().unwrap() {
                 "take" => {
@@ -213,7 +213,7 @@ fn taken(shelf: &Shelf) -> Ack {
 
 #[test]
 fn pending_answered_by_anybody() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (script, shelf) = shelving(|_, _, _| {});
         let others = Rc::clone(&shelf);
         let mut script = Script {
@@ -312,7 +312,7 @@ fn taken_twice() {
         me.script.note(format!("{:?}", cx.reply(one, 1)));
         me.script.note(format!("{:?}", cx.reply(two, 2)));
     }));
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let mut peer = rig.peer(way);
         let packet = way.event("", Some(1), "do", "[\"x\"]");
         assert_eq!(peer.ask(&mut rig, &packet), [way.answer("", 1, "[1]")]);
@@ -324,7 +324,7 @@ fn taken_twice() {
 /// nor for one that comes back to the endpoint.
 #[test]
 fn an_ack_of_a_closed_connection() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (chat, shelf) = shelving(|_, cx, _| cx.close());
         let (root, roots) = shelving(|_, cx, _| cx.close());
         let (mut rig, [root, chat]) = with_chat(root, chat);
@@ -379,7 +379,7 @@ fn answers_wait_for_a_poll() {
 /// Nor is an answer lost with a WebSocket: it waits for whatever the client comes back by.
 #[test]
 fn answers_wait_for_a_lost_socket() {
-    for back in Way::ALL {
+    for back in Way::EVENTS {
         let (script, shelf) = shelving(|_, _, _| {});
         let (mut rig, script) = events(script);
         let mut peer = rig.peer(Way::Sio09Socket);

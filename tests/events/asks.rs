@@ -56,7 +56,7 @@ fn answers() {
         (r#"["\ud800"]"#,         "[\"\u{fffd}\"]"),
         ("[18446744073709551615]", "[18446744073709551615]"),
     ];
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, [root, chat]) = with_chat(asking(), asking());
         let mut peer = rig.peer(way);
         peer.join(&mut rig, "/chat");
@@ -101,7 +101,7 @@ fn answers_that_are_ignored() {
         "6",
         "6:::-1",
     ];
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, [root, chat]) = with_chat(asking(), asking());
         let mut peer = rig.peer(way);
         peer.join(&mut rig, "/chat");
@@ -120,7 +120,7 @@ fn answers_that_are_ignored() {
 /// In any order, several in one payload, and messages with an id of the same count.
 #[test]
 fn several() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, script) = events(asking());
         let mut peer = rig.peer(way);
         let words = ["a", "message", "b", "value"];
@@ -157,7 +157,7 @@ fn too_late() {
         ack_timeout: secs(3),
         ..quiet()
     };
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, [root, chat]) =
             with_chat_and(asking(), asking(), Settings::default(), of.clone());
         let mut peer = rig.peer(way);
@@ -193,7 +193,7 @@ fn too_late() {
 /// Whoever closes: each question is told so, once, before `on_close`.
 #[test]
 fn closed() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         for how in ["endpoint", "session", "server", "cut", "drain"] {
             let (mut rig, [root, chat]) = with_chat(asking(), asking());
             let mut peer = rig.peer(way);
@@ -251,7 +251,7 @@ fn closed() {
 /// In the callback that closes.
 #[test]
 fn asked_and_closed() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, [root, chat]) = with_chat(asking(), asking());
         let mut peer = rig.peer(way);
         peer.join(&mut rig, "/chat");
@@ -288,7 +288,7 @@ fn asking_again_at_the_end() {
         me.script.note("on_close");
     });
     let (mut rig, script) = events(script);
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let mut peer = rig.peer(way);
         peer.act(&mut rig, "x");
         assert_eq!(peer.ask(&mut rig, &way.leave("")), [way.leave("")]);
@@ -304,7 +304,7 @@ fn acks_max() {
         acks_max: 2,
         ..quiet()
     };
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, [root, chat]) =
             with_chat_and(asking(), asking(), Settings::default(), of.clone());
         let mut peer = rig.peer(way);
@@ -336,7 +336,7 @@ fn acks_max() {
 #[test]
 fn a_closure_that_panics() {
     quiet_panics();
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, [root, chat]) = with_chat(asking(), asking());
         let mut peer = rig.peer(way);
         peer.join(&mut rig, "/chat");
@@ -372,7 +372,7 @@ fn questions_and_answers() {
             }
         });
     }
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, script) = events(acting(|_, cx, _| {
             let ack = cx.ack();
             ask(cx, 1, ack);
@@ -397,7 +397,7 @@ fn questions_and_answers() {
 /// What is asked in `on_open` is heard after the greeting; of a client that is refused nothing is left.
 #[test]
 fn asked_in_on_open() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, [root, chat]) = with_chat(
             Script {
                 open: Box::new(|_, cx, _| {
@@ -444,7 +444,7 @@ fn asked_in_on_open() {
 /// A WebSocket that is lost is no end: the client comes back, by another transport even, and answers.
 #[test]
 fn a_question_survives_a_lost_socket() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, script) = events(asking());
         let mut peer = rig.peer(way);
         peer.act(&mut rig, "a");

@@ -129,7 +129,7 @@ fn run(seed: u64, words: &[&str]) {
     for step in 0..150 {
         let note = || format!("seed {seed}, step {step}");
         if peers.len() < 3 {
-            let way = chance.one(&Way::ALL);
+            let way = chance.one(&Way::EVENTS);
             peers.push(Talker::new(rig.peer(way)));
             continue;
         }
@@ -166,7 +166,7 @@ fn run(seed: u64, words: &[&str]) {
                 }
             }
             9 => rig.pass(ms(chance.below(3000) as u64)),
-            10 if chance.below(4) == 0 => talker.switch(&mut rig, chance.one(&Way::ALL)),
+            10 if chance.below(4) == 0 => talker.switch(&mut rig, chance.one(&Way::EVENTS)),
             _ => {
                 let word = chance.one(words);
                 let name = chance.one(&["do", "do", "later", "nobody"]);

@@ -58,7 +58,7 @@ fn the_table() {
         ("/nosuch",    None),
         ("/%63hat",    None),
     ];
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         for refuse in [false, true] {
             let of = SocketIoSettings {
                 refuse_unknown_endpoints: refuse,
@@ -104,7 +104,7 @@ fn the_table() {
 
 #[test]
 fn endpoints_by_function() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let asked: Rc<RefCell<Vec<String>>> = Rc::default();
         let log = Rc::clone(&asked);
         let rooms = named("room").any();
@@ -137,7 +137,7 @@ fn endpoints_by_function() {
 /// A connect that comes again is answered, and nothing else.
 #[test]
 fn connected_twice() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let mut rig = serving(named("root").endpoint("/chat", &named("chat")));
         let mut peer = rig.peer(way);
         rig.noted();
@@ -182,7 +182,7 @@ fn queries() {
         ("1::/chat?b=1&a=own",   "Some(\"own\")"),
         ("1::/chat:?a=own",      "Some(\"own\")"),
     ];
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let mut rig = serving(named("root").endpoint("/chat", &named("chat")));
         let mut peer = Peer::open(&mut rig, way, "/socket.io", "?a=handshake&t=1");
         assert_eq!(rig.noted(), ["root opens None Some(\"handshake\")"]);
@@ -200,7 +200,7 @@ fn queries() {
 /// Everything that is said to an endpoint that is not connected is ignored.
 #[test]
 fn nobody_is_there() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, [root, chat]) = with_chat(Script::default(), Script::default());
         let mut peer = rig.peer(way);
         let packets = |at| {
@@ -232,7 +232,7 @@ fn nobody_is_there() {
 /// Both sides can leave.
 #[test]
 fn left() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let script = || {
             acting(|_, cx, _| {
                 cx.send("last");
@@ -295,7 +295,7 @@ fn refused() {
         || Reject::status(500),
         || Reject::close(4000, "no"),
     ] {
-        for way in Way::ALL {
+        for way in Way::EVENTS {
             let chat = Script {
                 open: Box::new(move |me, cx, _| {
                     cx.join("room");
@@ -333,7 +333,7 @@ fn refused() {
 #[test]
 fn a_panic_in_on_open() {
     quiet_panics();
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let chat = Script {
             open: Box::new(|_, _, _| panic!("{}", MEANT)),
             ..Script::default()
@@ -360,7 +360,7 @@ fn limits() {
         refuse_unknown_endpoints: true,
         ..quiet()
     };
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let any = named("any").any();
         let router = named("root").endpoint_fn(move |_, _| Some(any.clone()));
         let routes = Routes::new().socketio("/socket.io", &router, sio(of.clone()));
@@ -382,7 +382,7 @@ fn limits() {
 /// What each of them can ask of itself.
 #[test]
 fn who_am_i() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let script = || Script {
             open: Box::new(|me, cx, req| {
                 assert!(cx.session_id().is_some());
@@ -455,7 +455,7 @@ fn nothing_of_it_elsewhere() {
 /// Rooms and `all` are those of a router, wherever it is mounted.
 #[test]
 fn rooms_over_all_mounts() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let chat = Rc::new(Script {
             open: Box::new(|_, cx, _| {
                 cx.join("room");
@@ -514,7 +514,7 @@ fn rooms_over_all_mounts() {
 /// Three classes over one session, joined before the greeting of the root has been heard.
 #[test]
 fn several_classes() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let router = named("root")
             .endpoint("/chat", &named("chat"))
             .endpoint("/ping", &named("ping"));
@@ -547,7 +547,7 @@ fn several_classes() {
 /// How a session ends, and what each of its connections is told.
 #[test]
 fn the_end_of_the_session() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         for how in [
             "leaves",
             "asks to disconnect",
@@ -611,7 +611,7 @@ fn the_end_of_the_session() {
 #[test]
 fn decided_later() {
     type Shelf = Rc<RefCell<Vec<Deciding<Probe>>>>;
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         for how in ["accepted", "refused", "dropped", "left", "too late"] {
             let shelf = Shelf::default();
             let put = Rc::clone(&shelf);
@@ -697,7 +697,7 @@ fn the_root_decided_later() {
         }),
         ..Script::default()
     });
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let mut handshake = rig.start("GET", "/socket.io/1/", "", b"");
         handshake.silent(&mut rig);
         shelf.borrow_mut().pop().unwrap().accept(|_, cx| {
@@ -732,7 +732,7 @@ fn the_root_decided_later() {
 #[test]
 fn sent_while_it_is_decided() {
     type Shelf = Rc<RefCell<Vec<Deciding<Probe>>>>;
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let shelf = Shelf::default();
         let put = Rc::clone(&shelf);
         let chat = Script {
@@ -767,7 +767,7 @@ fn sent_while_it_is_decided() {
 /// `on_open` closes what it opens, or what is around it.
 #[test]
 fn closed_in_on_open() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         // Itself.
         let closing = || Script {
             open: Box::new(|_, cx, _| {
@@ -815,7 +815,7 @@ fn closed_in_on_open() {
 #[test]
 fn panics_before_on_open() {
     quiet_panics();
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let router = named("root")
             .endpoint("/made", &Router::<Named>::with(|_| panic!("{}", MEANT)))
             .endpoint_fn(|_, _| panic!("{}", MEANT));
@@ -834,7 +834,7 @@ fn panics_before_on_open() {
 /// Behind the end of the session nothing is looked at.
 #[test]
 fn behind_the_end() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let mut rig = serving(named("root").endpoint("/chat", &named("chat")));
         let mut peer = rig.peer(way);
         rig.noted();
@@ -848,7 +848,7 @@ fn behind_the_end() {
 /// One payload connects and leaves again and again.
 #[test]
 fn coming_and_going() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let mut rig = serving(named("root").endpoint("/chat", &named("chat")));
         let mut peer = rig.peer(way);
         rig.noted();
@@ -898,7 +898,7 @@ fn another_transport() {
 /// When the root is told of the end, its endpoints are at theirs.
 #[test]
 fn the_last_words_of_the_root() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let chat = Rc::new(Script::default());
         let inner = Rc::clone(&chat);
         let root = Rc::new(Script {
@@ -922,7 +922,7 @@ fn the_last_words_of_the_root() {
 /// Channels of a [`Multiplex`] go over messages, of the root and of an endpoint; they have no events.
 #[test]
 fn channels_inside() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         for at in ["", "/mux"] {
             let ann = Rc::new(Script {
                 message: Box::new(|me, cx, message| match message.text().unwrap() {

@@ -48,7 +48,7 @@ fn act(way: Way, at: &str, word: &str) -> String {
 
 #[test]
 fn it_holds_this_connection_and_no_other() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (root, at_root) = holding();
         let (chat, at_chat) = holding();
         let (mut rig, [root, chat]) = with_chat(root, chat);
@@ -88,7 +88,7 @@ fn it_holds_this_connection_and_no_other() {
 /// The answer to a question of a held handler is what releases it.
 #[test]
 fn acknowledgements_pass() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (script, _) = holding();
         let (mut rig, script) = events(script);
         let mut peer = rig.peer(way);
@@ -110,7 +110,7 @@ fn a_question_that_is_not_answered() {
         ack_timeout: secs(3),
         ..quiet()
     };
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (script, _) = holding();
         let (mut rig, script) = events_with(script, Settings::default(), of.clone());
         let mut peer = rig.peer(way);
@@ -125,7 +125,7 @@ fn a_question_that_is_not_answered() {
 /// The client's signs of life count while it is held, and ours go out.
 #[test]
 fn heartbeats_pass() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (script, kept) = holding();
         let of = SocketIoSettings::default();
         let (mut rig, script) = events_with(script, Settings::default(), of);
@@ -152,7 +152,7 @@ fn heartbeats_pass() {
 
 #[test]
 fn it_is_finished_from_a_thread() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (script, kept) = holding();
         let (mut rig, script) = events(script);
         let mut peer = rig.peer(way);
@@ -177,7 +177,7 @@ fn it_is_finished_from_a_thread() {
 /// A question of the client that is answered by a thread, which then lets the next one in.
 #[test]
 fn a_pending_answer_and_the_next_event() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, script) = events(acting(|me, cx, word| {
             me.script.note(word);
             let (turn, ack, word) = (cx.ordered(), cx.ack(), word.to_owned());
@@ -213,7 +213,7 @@ fn a_pending_answer_and_the_next_event() {
 /// Several are needed all; what is released is followed up one by one.
 #[test]
 fn several() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (script, kept) = holding();
         let (mut rig, script) = events(script);
         let mut peer = rig.peer(way);
@@ -231,7 +231,7 @@ fn several() {
 /// Closing passes, whoever closes: what waited is gone.
 #[test]
 fn closed_while_held() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         for how in ["leave", "end", "server", "lost", "drain"] {
             let (root, _) = holding();
             let (chat, kept) = holding();
@@ -431,7 +431,7 @@ fn an_answer_behind_what_waits() {
         inbox_max: 4,
         ..Settings::default()
     };
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (script, _) = holding();
         let (mut rig, script) = events_with(script, settings.clone(), quiet());
         let mut peer = rig.peer(way);
@@ -448,7 +448,7 @@ fn an_answer_behind_what_waits() {
 /// In `on_open`: what the client says first waits.
 #[test]
 fn held_from_on_open() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         for at in ["", "/chat"] {
             let (mut held, kept) = holding();
             let put = Rc::clone(&kept);
@@ -493,7 +493,7 @@ fn reading_goes_on_when_the_held_one_is_gone() {
         inbox_max: 2,
         ..Settings::default()
     };
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (root, _) = holding();
         let (chat, kept) = holding();
         let (mut rig, [root, chat]) = with_chat_and(root, chat, settings.clone(), quiet());
@@ -542,7 +542,7 @@ fn reading_goes_on_when_an_endpoint_is_decided() {
         inbox_max: 2,
         ..Settings::default()
     };
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         for accepted in [true, false] {
             let shelf: Rc<RefCell<Vec<Deciding<Probe>>>> = Rc::default();
             let put = Rc::clone(&shelf);
@@ -599,7 +599,7 @@ fn back_with_a_full_inbox() {
         inbox_max: 2,
         ..Settings::default()
     };
-    for back in Way::ALL {
+    for back in Way::EVENTS {
         let (script, kept) = holding();
         let (mut rig, script) = events_with(script, settings.clone(), quiet());
         let way = Way::Sio09Socket;
@@ -670,7 +670,7 @@ fn two_full_inboxes() {
         inbox_max: 2,
         ..Settings::default()
     };
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (root, at_root) = holding();
         let (chat, at_chat) = holding();
         let (mut rig, [root, chat]) = with_chat_and(root, chat, settings.clone(), quiet());
@@ -706,7 +706,7 @@ fn two_full_inboxes() {
 /// A poll that takes another's place changes nothing of it.
 #[test]
 fn another_receiver_while_held() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (script, kept) = holding();
         let (mut rig, script) = events(script);
         let mut peer = rig.peer(way);
@@ -727,7 +727,7 @@ fn another_receiver_while_held() {
 /// What would release it is an answer that does not come any more.
 #[test]
 fn held_by_a_question_and_closed() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (script, _) = holding();
         let (mut rig, script) = events(script);
         let mut peer = rig.peer(way);

@@ -9,7 +9,7 @@ use std::rc::Rc;
 /// A call that comes from a callback's own client: events, messages, acknowledgements, timers.
 #[test]
 fn no_callback_runs_inside_another() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let mut script = acting(|me, cx, _| {
             let script = Rc::clone(&me.script);
             for id in script.ids.borrow().iter() {
@@ -67,7 +67,7 @@ fn no_callback_runs_inside_another() {
 /// What was read behind a close is dropped, of events and of messages; `on_close` runs once.
 #[test]
 fn after_a_close() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, script) = events(acting(|me, cx, word| {
             me.script.note(word);
             cx.emit("before", ());
@@ -103,7 +103,7 @@ fn after_a_close() {
 /// `on_close` reaches the others, the state and no more itself; timers are gone.
 #[test]
 fn at_the_end_others_are_reached() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let mut script = acting(|_, cx, word| match word {
             "join" => {
                 cx.join("room");
@@ -148,7 +148,7 @@ fn at_the_end_others_are_reached() {
 /// Whoever is kicked while all are told something is not counted and gets nothing after it.
 #[test]
 fn kicked_while_broadcasting() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, script) = events(acting(|me, cx, _| {
             let script = Rc::clone(&me.script);
             for (n, id) in script.ids.borrow().iter().enumerate() {
@@ -180,7 +180,7 @@ fn kicked_while_broadcasting() {
 /// An id of one that is gone reaches nobody, not even on the place that it had.
 #[test]
 fn a_stale_id_is_harmless() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, [root, chat]) = with_chat(Script::default(), Script::default());
         let mut peer = rig.peer(way);
         for _ in 0..3 {
@@ -209,7 +209,7 @@ fn a_stale_id_is_harmless() {
 /// Two connections that close each other come to an end.
 #[test]
 fn an_endless_exchange_of_close_ends() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let script = || Script {
             close: Box::new(|me, cx, _| {
                 for id in me.script.ids.borrow().iter() {
@@ -237,7 +237,7 @@ fn an_endless_exchange_of_close_ends() {
 /// What one callback sends arrives in that order, over all endpoints of a session.
 #[test]
 fn the_order_of_what_is_sent() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, [root, chat]) = with_chat(
             Script::default(),
             acting(|_, cx, _| {
@@ -303,7 +303,7 @@ fn user_code_runs_while_nothing_is_borrowed() {
         }
     }
     quiet_panics();
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, script) = events(acting(|_, cx, word| {
             let sly = || (Sly(cx, word == "panic"),);
             assert_eq!(cx.emit("a", sly()), Sent::Queued);

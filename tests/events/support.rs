@@ -17,7 +17,8 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 2] = [Self::Sio09Socket, Self::Sio09Polling];
+    /// Those that have events, and endpoints.
+    pub(crate) const EVENTS: [Self; 2] = [Self::Sio09Socket, Self::Sio09Polling];
 
     /// A named message, its arguments a JSON array; `ack`: the id under which an answer is wanted.
     pub(crate) fn event(self, at: &str, ack: Option<u32>, name: &str, args: &str) -> String {

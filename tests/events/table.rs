@@ -157,7 +157,7 @@ fn typed() -> Rig<World> {
 
 #[test]
 fn arguments_that_fit() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let mut rig = typed();
         let mut peer = rig.peer(way);
         for &(name, args, want) in FIT {
@@ -179,7 +179,7 @@ fn arguments_that_fit() {
 /// At the root they end the session.
 #[test]
 fn arguments_that_do_not_fit_the_root() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let mut rig = typed();
         for &(name, args) in WRONG {
             let mut peer = rig.peer(way);
@@ -200,7 +200,7 @@ fn arguments_that_do_not_fit_the_root() {
 /// At an endpoint they end it, and nothing else.
 #[test]
 fn arguments_that_do_not_fit_an_endpoint() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let root = Router::<Typed>::new().endpoint("/typed", &Router::<Typed>::new());
         let mut rig = serving(root);
         let mut peer = rig.peer(way);
@@ -245,7 +245,7 @@ fn events_that_are_dropped() {
         "5::",
         "5",
     ];
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let mut rig = typed();
         let mut peer = rig.peer(way);
         for &packet in cases {
@@ -272,7 +272,7 @@ fn the_event_message() {
         ("[[\"hi\"]]",           "event message [[\"hi\"]]"),
         (r#"["a","b"]"#,         "event message [\"a\",\"b\"]"),
     ];
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, script) = events(Script {
             message: Box::new(|me, _, message| {
                 assert!(!message.is_json());
@@ -303,7 +303,7 @@ fn the_event_message() {
 /// What `on_event` can read of the arguments; numbers keep their text.
 #[test]
 fn the_arguments_of_an_unknown_event() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, script) = events(Script {
             event: Box::new(|me, _, event| {
                 let args = event.args;
@@ -335,7 +335,7 @@ fn the_arguments_of_an_unknown_event() {
 /// The limit of depth, just under and just over: deeper ones are dropped.
 #[test]
 fn deep_arguments() {
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let mut rig = typed();
         let mut peer = rig.peer(way);
         // The object of the event and its list are levels, too.
@@ -352,7 +352,7 @@ fn deep_arguments() {
 #[test]
 fn a_handler_that_panics() {
     quiet_panics();
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let script = || acting(|_, _, _| panic!("{}", MEANT));
         let (mut rig, [root, chat]) = with_chat(script(), script());
         let mut bystander = rig.peer(way);
@@ -401,7 +401,7 @@ fn too_much_is_dropped() {
         broken_packets_max: 4,
         ..quiet()
     };
-    for way in Way::ALL {
+    for way in Way::EVENTS {
         let (mut rig, script) = events_with(Script::default(), Settings::default(), of.clone());
         let mut peer = rig.peer(way);
         let before = rig.stats().protocol_errors;
