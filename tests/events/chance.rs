@@ -221,9 +221,9 @@ impl Talker {
         self.last += 1;
         self.wanted.extend(id);
         let packets = [packet(way, id)];
-        match way {
-            Way::Sio09Socket => self.peer.say_all(rig, &packets),
-            Way::Sio09Polling => {
+        match way.is_socket() {
+            true => self.peer.say_all(rig, &packets),
+            false => {
                 let post = self.peer.post(rig, &packets);
                 self.posts.push(post);
             }

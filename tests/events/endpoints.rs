@@ -410,9 +410,9 @@ fn who_am_i() {
         peer.join(&mut rig, "/chat");
         let opened = chat.taken();
         assert_eq!(opened.len(), 1);
-        let transport = match way {
-            Way::Sio09Socket => "websocket",
-            Way::Sio09Polling => "xhr-polling",
+        let transport = match way.is_socket() {
+            true => "websocket",
+            false => "xhr-polling",
         };
         for (at, script) in [("", &root), ("/chat", &chat)] {
             peer.act_at(&mut rig, at, "x");

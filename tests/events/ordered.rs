@@ -27,9 +27,12 @@ fn holding() -> (Script, Kept) {
             _ => {}
         }
     });
-    script.message = Box::new(|me, _, message| {
-        let text = message.text().unwrap();
-        me.script.note(format!("message {text}"));
+    let by_text = std::mem::replace(&mut script.message, Box::new(|_, _, _| {}));
+    script.message = Box::new(move |me, cx, message| match acted(&message) {
+        Some(_) => by_text(me, cx, message),
+        None => me
+            .script
+            .note(format!("message {}", message.text().unwrap())),
     });
     script.event = Box::new(|me, _, event| me.script.note(format!("event {}", event.name)));
     script.close = Box::new(|me, _, _| me.script.note("on_close"));
@@ -40,10 +43,6 @@ fn release(kept: &Kept, rig: &mut Rig<World>) {
     let held = kept.borrow_mut().pop_front().unwrap();
     drop(held);
     rig.settle();
-}
-
-fn act(way: Way, at: &str, word: &str) -> String {
-    way.event(at, None, "do", &format!("[\"{word}\"]"))
 }
 
 #[test]
@@ -63,11 +62,11 @@ fn it_holds_this_connection_and_no_other() {
         ] {
             let elsewhere = if at.is_empty() { "/chat" } else { "" };
             let packets = [
-                act(way, at, "hold"),
-                act(way, at, "a"),
+                way.act(at, "hold"),
+                way.act(at, "a"),
                 way.message(at, "b"),
                 way.event(at, Some(1), "c", "[]"),
-                act(way, elsewhere, "passes"),
+                way.act(elsewhere, "passes"),
             ];
             peer.say_all(&mut rig, &packets);
             assert_eq!(held.taken(), ["hold"], "{at:?}");
@@ -92,7 +91,7 @@ fn acknowledgements_pass() {
         let (script, _) = holding();
         let (mut rig, script) = events(script);
         let mut peer = rig.peer(way);
-        let packets = [act(way, "", "hold and ask"), act(way, "", "next")];
+        let packets = [way.act("", "hold and ask"), way.act("", "next")];
         peer.say_all(&mut rig, &packets);
         assert_eq!(peer.hear(&mut rig), [way.event("", Some(1), "q", "[]")]);
         assert_eq!(script.taken(), ["hold and ask"]);
@@ -114,7 +113,7 @@ fn a_question_that_is_not_answered() {
         let (script, _) = holding();
         let (mut rig, script) = events_with(script, Settings::default(), of.clone());
         let mut peer = rig.peer(way);
-        let packets = [act(way, "", "hold and ask"), act(way, "", "next")];
+        let packets = [way.act("", "hold and ask"), way.act("", "next")];
         peer.say_all(&mut rig, &packets);
         rig.pass(secs(4));
         assert_eq!(script.taken(), ["hold and ask", "Err(Timeout)", "next"]);
@@ -130,7 +129,7 @@ fn heartbeats_pass() {
         let of = SocketIoSettings::default();
         let (mut rig, script) = events_with(script, Settings::default(), of);
         let mut peer = rig.peer(way);
-        let packets = [act(way, "", "hold"), act(way, "", "next")];
+        let packets = [way.act("", "hold"), way.act("", "next")];
         peer.say_all(&mut rig, &packets);
         for _ in 0..6 {
             rig.pass(ms(12_250));
@@ -152,22 +151,22 @@ fn heartbeats_pass() {
 
 #[test]
 fn it_is_finished_from_a_thread() {
-    for way in Way::EVENTS {
+    for way in Way::ALL {
         let (script, kept) = holding();
         let (mut rig, script) = events(script);
         let mut peer = rig.peer(way);
-        let packets = [act(way, "", "hold"), act(way, "", "next")];
+        let packets = [way.act("", "hold"), way.act("", "next")];
         peer.say_all(&mut rig, &packets);
         let held = kept.borrow_mut().pop_front().unwrap();
         let thread = std::thread::spawn(move || {
             held.finish(|me, cx| {
                 me.script.note("finished");
-                assert_eq!(cx.emit("result", (1, "b")), Sent::Queued);
+                assert_eq!(cx.send("result"), Sent::Queued);
             });
         });
         thread.join().unwrap();
         rig.settle();
-        let want = way.event("", None, "result", "[1,\"b\"]");
+        let want = way.message("", "result");
         assert_eq!(peer.hear(&mut rig), [want]);
         assert_eq!(script.taken(), ["hold", "finished", "next"]);
         rig.left(&script, peer);
@@ -213,11 +212,11 @@ fn a_pending_answer_and_the_next_event() {
 /// Several are needed all; what is released is followed up one by one.
 #[test]
 fn several() {
-    for way in Way::EVENTS {
+    for way in Way::ALL {
         let (script, kept) = holding();
         let (mut rig, script) = events(script);
         let mut peer = rig.peer(way);
-        let packets = ["hold", "hold", "a", "hold", "b"].map(|word| act(way, "", word));
+        let packets = ["hold", "hold", "a", "hold", "b"].map(|word| way.act("", word));
         peer.say_all(&mut rig, &packets);
         for want in [&["hold"][..], &["hold"], &["a", "hold"]] {
             assert_eq!(script.taken(), want);
@@ -238,7 +237,7 @@ fn closed_while_held() {
             let (mut rig, [root, chat]) = with_chat(root, chat);
             let mut peer = rig.peer(way);
             peer.join(&mut rig, "/chat");
-            let packets = ["hold", "a", "b"].map(|word| act(way, "/chat", word));
+            let packets = ["hold", "a", "b"].map(|word| way.act("/chat", word));
             peer.say_all(&mut rig, &packets);
             let cause = match how {
                 "leave" => {
@@ -291,6 +290,52 @@ fn closed_while_held() {
     }
 }
 
+/// The same at the root, with the session.
+#[test]
+fn the_session_is_closed_while_held() {
+    for way in Way::ALL {
+        for how in ["server", "lost", "drain"] {
+            let (script, kept) = holding();
+            let (mut rig, script) = events(script);
+            let mut peer = rig.peer(way);
+            let packets = ["hold", "a"].map(|word| way.act("", word));
+            peer.say_all(&mut rig, &packets);
+            let causes = match how {
+                "server" => {
+                    let id = script.id(0);
+                    rig.server.with_app(|app| app.to(id).close()).unwrap();
+                    [Cause::Server; 2]
+                }
+                "lost" => {
+                    peer.silent(&mut rig);
+                    peer.cut();
+                    rig.pass(secs(50));
+                    // Without a receiver it is given up when its time is over.
+                    [Cause::Lost, Cause::Timeout]
+                }
+                _ => {
+                    rig.server.drain(secs(5)).unwrap();
+                    rig.pass(secs(6));
+                    [Cause::Shutdown; 2]
+                }
+            };
+            rig.settle();
+            assert_eq!(script.taken(), ["hold", "on_close"], "{way:?} {how}");
+            let got = script.last_reason().cause;
+            assert!(causes.contains(&got), "{way:?} {how}: {got:?}");
+            if how == "server" {
+                assert_eq!(peer.hear(&mut rig), way.end());
+                assert!(peer.is_over, "{way:?}");
+            }
+            let held = kept.borrow_mut().pop_front().unwrap();
+            held.finish(|_, _| panic!("nobody is there"));
+            rig.settle();
+            assert_eq!(script.taken(), [""; 0], "{way:?} {how}");
+            assert_eq!(rig.stats().panics, 0);
+        }
+    }
+}
+
 /// As many as `inbox_max` wait; with more behind them a WebSocket is no longer read.
 #[test]
 fn a_full_inbox_of_a_websocket() {
@@ -298,8 +343,8 @@ fn a_full_inbox_of_a_websocket() {
         inbox_max: 4,
         ..Settings::default()
     };
-    let way = Way::Sio09Socket;
-    for heartbeats in [true, false] {
+    let ways = Way::SOCKETS.map(|way| [(way, true), (way, false)]);
+    for (way, heartbeats) in ways.concat() {
         let of = if heartbeats {
             SocketIoSettings::default()
         } else {
@@ -310,7 +355,7 @@ fn a_full_inbox_of_a_websocket() {
         let mut peer = rig.peer(way);
         peer.act(&mut rig, "hold");
         let words: Vec<String> = (0..10).map(|n| n.to_string()).collect();
-        let packets: Vec<String> = words.iter().map(|word| act(way, "", word)).collect();
+        let packets: Vec<String> = words.iter().map(|word| way.act("", word)).collect();
         peer.say_all(&mut rig, &packets);
         peer.receiver().write(&masked(0x89, b"late"));
         peer.silent(&mut rig);
@@ -321,7 +366,7 @@ fn a_full_inbox_of_a_websocket() {
         // Nor is its silence held against it.
         rig.pass(secs(200));
         let mut heard = peer.hear(&mut rig);
-        heard.retain(|packet| packet != "2::");
+        heard.retain(|packet| packet != "2::" && !packet.starts_with("~h~"));
         assert_eq!(heard, [""; 0]);
         assert_eq!(script.taken(), ["hold"]);
         release(&kept, &mut rig);
@@ -342,44 +387,46 @@ fn a_full_inbox_of_a_polling_client() {
         inbox_max: 2,
         ..Settings::default()
     };
-    let way = Way::Sio09Polling;
-    let (script, kept) = holding();
-    let (mut rig, script) = events_with(script, settings, quiet());
-    let mut peer = rig.peer(way);
-    let packets =
-        |words: &[&str]| -> Vec<String> { words.iter().map(|word| act(way, "", word)).collect() };
-    // Just under: answered at once, though nothing of it has been handled.
-    let mut post = peer.post(&mut rig, &packets(&["hold", "a"]));
-    assert_eq!(post.answer(&mut rig).text(), "1");
-    assert_eq!(script.taken(), ["hold"]);
-    drop(post);
-    // Over it.
-    let mut post = peer.post(&mut rig, &packets(&["b", "c", "d", "e"]));
-    post.silent(&mut rig);
-    rig.pass(secs(5));
-    post.silent(&mut rig);
-    assert_eq!(script.taken(), [""; 0]);
-    // The session can be spoken to meanwhile.
-    let id = script.id(0);
-    rig.server.with_app(|app| app.to(id).send("hello")).unwrap();
-    assert_eq!(peer.hear(&mut rig), [way.message("", "hello")]);
-    release(&kept, &mut rig);
-    assert_eq!(post.answer(&mut rig).text(), "1");
-    assert_eq!(script.taken(), ["a", "b", "c", "d", "e"]);
-    drop(post);
-    // Held again in the midst of a payload.
-    let mut post = peer.post(
-        &mut rig,
-        &packets(&["f", "hold", "g", "h", "hold", "i", "j", "k"]),
-    );
-    post.silent(&mut rig);
-    assert_eq!(script.taken(), ["f", "hold"]);
-    release(&kept, &mut rig);
-    assert_eq!(script.taken(), ["g", "h", "hold"]);
-    release(&kept, &mut rig);
-    assert_eq!(script.taken(), ["i", "j", "k"]);
-    assert_eq!(post.answer(&mut rig).text(), "1");
-    rig.left(&script, (peer, post));
+    for way in Way::POLLS {
+        let (script, kept) = holding();
+        let (mut rig, script) = events_with(script, settings.clone(), quiet());
+        let mut peer = rig.peer(way);
+        let packets = |words: &[&str]| -> Vec<String> {
+            words.iter().map(|word| way.act("", word)).collect()
+        };
+        // Just under: answered at once, though nothing of it has been handled.
+        let mut post = peer.post(&mut rig, &packets(&["hold", "a"]));
+        assert_eq!(post.answer(&mut rig).text(), way.thanks());
+        assert_eq!(script.taken(), ["hold"]);
+        drop(post);
+        // Over it.
+        let mut post = peer.post(&mut rig, &packets(&["b", "c", "d", "e"]));
+        post.silent(&mut rig);
+        rig.pass(secs(5));
+        post.silent(&mut rig);
+        assert_eq!(script.taken(), [""; 0]);
+        // The session can be spoken to meanwhile.
+        let id = script.id(0);
+        rig.server.with_app(|app| app.to(id).send("hello")).unwrap();
+        assert_eq!(peer.hear(&mut rig), [way.message("", "hello")]);
+        release(&kept, &mut rig);
+        assert_eq!(post.answer(&mut rig).text(), way.thanks());
+        assert_eq!(script.taken(), ["a", "b", "c", "d", "e"]);
+        drop(post);
+        // Held again in the midst of a payload.
+        let mut post = peer.post(
+            &mut rig,
+            &packets(&["f", "hold", "g", "h", "hold", "i", "j", "k"]),
+        );
+        post.silent(&mut rig);
+        assert_eq!(script.taken(), ["f", "hold"]);
+        release(&kept, &mut rig);
+        assert_eq!(script.taken(), ["g", "h", "hold"]);
+        release(&kept, &mut rig);
+        assert_eq!(script.taken(), ["i", "j", "k"]);
+        assert_eq!(post.answer(&mut rig).text(), way.thanks());
+        rig.left(&script, (peer, post));
+    }
 }
 
 /// While a POST is parked its client leaves, and the session ends: neither leaves anything behind.
@@ -389,14 +436,12 @@ fn a_parked_post_is_forgotten() {
         inbox_max: 1,
         ..Settings::default()
     };
-    let way = Way::Sio09Polling;
-    for how in ["client", "session"] {
+    let ways = Way::POLLS.map(|way| [(way, "client"), (way, "session")]);
+    for (way, how) in ways.concat() {
         let (script, kept) = holding();
         let (mut rig, script) = events_with(script, settings.clone(), quiet());
         let mut peer = rig.peer(way);
-        let packets: Vec<String> = ["hold", "a", "b", "c"]
-            .map(|word| act(way, "", word))
-            .into();
+        let packets: Vec<String> = ["hold", "a", "b", "c"].map(|word| way.act("", word)).into();
         let mut post = peer.post(&mut rig, &packets);
         post.silent(&mut rig);
         if how == "client" {
@@ -417,7 +462,8 @@ fn a_parked_post_is_forgotten() {
             assert!([200, 401].contains(&answer.status), "{answer:?}");
             drop(post);
             kept.borrow_mut().clear();
-            assert_eq!(peer.hear(&mut rig), [way.leave("")]);
+            assert_eq!(peer.hear(&mut rig), way.end());
+            assert!(peer.is_over);
         }
         rig.left(&script, peer);
     }
@@ -435,8 +481,8 @@ fn an_answer_behind_what_waits() {
         let (script, _) = holding();
         let (mut rig, script) = events_with(script, settings.clone(), quiet());
         let mut peer = rig.peer(way);
-        let mut packets = vec![act(way, "", "hold and ask")];
-        packets.extend(["a", "b", "c"].map(|word| act(way, "", word)));
+        let mut packets = vec![way.act("", "hold and ask")];
+        packets.extend(["a", "b", "c"].map(|word| way.act("", word)));
         peer.say_all(&mut rig, &packets);
         assert_eq!(peer.hear(&mut rig), [way.event("", Some(1), "q", "[]")]);
         peer.say(&mut rig, &way.answer("", 1, "[]"));
@@ -471,7 +517,7 @@ fn held_from_on_open() {
             }
             assert_eq!(peer.hear(&mut rig), want);
             // To be held at the root is not to be held elsewhere.
-            let packets = [way.join("/chat"), act(way, at, "first")];
+            let packets = [way.join("/chat"), way.act(at, "first")];
             peer.say_all(&mut rig, &packets);
             let mut want = vec![way.join("/chat")];
             if at == "/chat" {
@@ -483,6 +529,32 @@ fn held_from_on_open() {
             assert_eq!(script.taken(), ["first"]);
             rig.left(&root, peer);
         }
+    }
+}
+
+/// The same where there are no endpoints. What comes is answered, and what is sent goes out.
+#[test]
+fn the_root_is_held_from_on_open() {
+    for way in Way::ALL {
+        let (mut script, kept) = holding();
+        let put = Rc::clone(&kept);
+        script.open = Box::new(move |_, cx, _| {
+            put.borrow_mut().push_back(cx.ordered());
+            cx.send("wait");
+            Ok(())
+        });
+        let (mut rig, script) = events(script);
+        let (mut peer, heard) = Peer::greeted(&mut rig, way, "/socket.io", "");
+        assert_eq!(heard, [way.message("", "wait")], "{way:?}");
+        let packets = [way.act("", "first"), way.message("", "second")];
+        peer.say_all(&mut rig, &packets);
+        assert_eq!(script.taken(), [""; 0], "{way:?}");
+        let id = script.id(0);
+        rig.server.with_app(|app| app.to(id).send("still")).unwrap();
+        assert_eq!(peer.hear(&mut rig), [way.message("", "still")]);
+        release(&kept, &mut rig);
+        assert_eq!(script.taken(), ["first", "message second"], "{way:?}");
+        rig.left(&script, peer);
     }
 }
 
@@ -500,22 +572,22 @@ fn reading_goes_on_when_the_held_one_is_gone() {
         let mut peer = rig.peer(way);
         peer.join(&mut rig, "/chat");
         let mut packets: Vec<String> = ["hold", "a", "b", "c"]
-            .map(|word| act(way, "/chat", word))
+            .map(|word| way.act("/chat", word))
             .into();
-        packets.extend(["one", "two"].map(|word| act(way, "", word)));
-        let post = match way {
-            Way::Sio09Socket => {
+        packets.extend(["one", "two"].map(|word| way.act("", word)));
+        let post = match way.is_socket() {
+            true => {
                 peer.say_all(&mut rig, &packets);
                 None
             }
-            Way::Sio09Polling => Some(peer.post(&mut rig, &packets)),
+            false => Some(peer.post(&mut rig, &packets)),
         };
         rig.settle();
         assert_eq!(chat.taken(), ["hold"]);
         // A payload is taken whole.
-        let passed: &[&str] = match way {
-            Way::Sio09Socket => &[],
-            Way::Sio09Polling => &["one", "two"],
+        let passed: &[&str] = match way.is_socket() {
+            true => &[],
+            false => &["one", "two"],
         };
         assert_eq!(root.taken(), passed);
         let id = chat.id(0);
@@ -555,14 +627,14 @@ fn reading_goes_on_when_an_endpoint_is_decided() {
             let (mut rig, [root, chat]) = with_chat_and(root, chat, settings.clone(), quiet());
             let mut peer = rig.peer(way);
             let mut packets = vec![way.join("/chat")];
-            packets.extend(["a", "b", "c"].map(|word| act(way, "/chat", word)));
-            packets.push(act(way, "", "one"));
-            let post = match way {
-                Way::Sio09Socket => {
+            packets.extend(["a", "b", "c"].map(|word| way.act("/chat", word)));
+            packets.push(way.act("", "one"));
+            let post = match way.is_socket() {
+                true => {
                     peer.say_all(&mut rig, &packets);
                     None
                 }
-                Way::Sio09Polling => Some(peer.post(&mut rig, &packets)),
+                false => Some(peer.post(&mut rig, &packets)),
             };
             rig.settle();
             assert_eq!(chat.taken(), [""; 0]);
@@ -604,31 +676,31 @@ fn back_with_a_full_inbox() {
         let (mut rig, script) = events_with(script, settings.clone(), quiet());
         let way = Way::Sio09Socket;
         let mut peer = rig.peer(way);
-        let packets = ["hold", "a", "b"].map(|word| act(way, "", word));
+        let packets = ["hold", "a", "b"].map(|word| way.act("", word));
         peer.say_all(&mut rig, &packets);
         peer.cut();
         rig.pass(secs(5));
         peer.way = back;
         peer.silent(&mut rig);
-        match back {
-            Way::Sio09Socket => {
+        match back.is_socket() {
+            true => {
                 // At the first packet it is seen to be full.
-                peer.say(&mut rig, &act(way, "", "c"));
+                peer.say(&mut rig, &way.act("", "c"));
                 let before = rig.stats().bytes_in;
-                peer.say(&mut rig, &act(way, "", "d"));
+                peer.say(&mut rig, &way.act("", "d"));
                 assert_eq!(rig.stats().bytes_in, before);
             }
             // There is no request whose answer could wait.
-            Way::Sio09Polling => {
-                let packets = [act(way, "", "c")];
+            false => {
+                let packets = [way.act("", "c")];
                 assert_eq!(peer.post(&mut rig, &packets).answer(&mut rig).status, 503);
             }
         }
         assert_eq!(script.taken(), ["hold"]);
         release(&kept, &mut rig);
-        let want: &[&str] = match back {
-            Way::Sio09Socket => &["a", "b", "c", "d"],
-            Way::Sio09Polling => &["a", "b"],
+        let want: &[&str] = match back.is_socket() {
+            true => &["a", "b", "c", "d"],
+            false => &["a", "b"],
         };
         assert_eq!(script.taken(), want);
         peer.act(&mut rig, "e");
@@ -645,22 +717,23 @@ fn a_post_is_parked_for_long() {
         inbox_max: 2,
         ..Settings::default()
     };
-    let way = Way::Sio09Polling;
-    let (script, kept) = holding();
-    let (mut rig, script) = events_with(script, settings, quiet());
-    let mut peer = rig.peer(way);
-    let packets = ["hold", "a", "b", "c"].map(|word| act(way, "", word));
-    let mut post = peer.post(&mut rig, &packets);
-    assert_eq!(peer.hear_for(&mut rig, secs(55)), [""; 0]);
-    post.silent(&mut rig);
-    assert_eq!(peer.hear_for(&mut rig, secs(200)), [""; 0]);
-    assert_eq!(post.answer(&mut rig).status, 503);
-    assert_eq!(script.taken(), ["hold"]);
-    release(&kept, &mut rig);
-    assert_eq!(script.taken(), ["a", "b", "c"]);
-    peer.act(&mut rig, "d");
-    assert_eq!(script.taken(), ["d"]);
-    rig.left(&script, (peer, post));
+    for way in Way::POLLS {
+        let (script, kept) = holding();
+        let (mut rig, script) = events_with(script, settings.clone(), quiet());
+        let mut peer = rig.peer(way);
+        let packets = ["hold", "a", "b", "c"].map(|word| way.act("", word));
+        let mut post = peer.post(&mut rig, &packets);
+        assert_eq!(peer.hear_for(&mut rig, secs(55)), [""; 0]);
+        post.silent(&mut rig);
+        assert_eq!(peer.hear_for(&mut rig, secs(200)), [""; 0]);
+        assert_eq!(post.answer(&mut rig).status, 503);
+        assert_eq!(script.taken(), ["hold"]);
+        release(&kept, &mut rig);
+        assert_eq!(script.taken(), ["a", "b", "c"]);
+        peer.act(&mut rig, "d");
+        assert_eq!(script.taken(), ["d"]);
+        rig.left(&script, (peer, post));
+    }
 }
 
 /// With two of them full a POST waits for both; a client is not told to go on before it can.
@@ -676,13 +749,13 @@ fn two_full_inboxes() {
         let (mut rig, [root, chat]) = with_chat_and(root, chat, settings.clone(), quiet());
         let mut peer = rig.peer(way);
         peer.join(&mut rig, "/chat");
-        let words = |at| ["hold", "a", "b"].map(|word| act(way, at, word));
+        let words = |at| ["hold", "a", "b"].map(|word| way.act(at, word));
         let packets = [words(""), words("/chat")].concat();
         let mut post = None;
-        match way {
+        match way.is_socket() {
             // The first one that is full stops it.
-            Way::Sio09Socket => peer.say_all(&mut rig, &packets),
-            Way::Sio09Polling => post = Some(peer.post(&mut rig, &packets)),
+            true => peer.say_all(&mut rig, &packets),
+            false => post = Some(peer.post(&mut rig, &packets)),
         }
         rig.settle();
         assert_eq!(root.taken(), ["hold"]);
@@ -710,7 +783,7 @@ fn another_receiver_while_held() {
         let (script, kept) = holding();
         let (mut rig, script) = events(script);
         let mut peer = rig.peer(way);
-        let packets = ["hold", "a"].map(|word| act(way, "", word));
+        let packets = ["hold", "a"].map(|word| way.act("", word));
         peer.say_all(&mut rig, &packets);
         peer.cut();
         rig.pass(secs(5));
@@ -731,7 +804,7 @@ fn held_by_a_question_and_closed() {
         let (script, _) = holding();
         let (mut rig, script) = events(script);
         let mut peer = rig.peer(way);
-        let packets = [act(way, "", "hold and ask"), act(way, "", "next")];
+        let packets = [way.act("", "hold and ask"), way.act("", "next")];
         peer.say_all(&mut rig, &packets);
         peer.say(&mut rig, &way.leave(""));
         let log = script.taken();
@@ -751,9 +824,9 @@ fn a_receiver_that_was_replaced() {
     let mut second = rig.client(&path);
     // It has not heard of it yet.
     peer.receiver()
-        .write(&masked(0x81, act(way, "", "late").as_bytes()));
+        .write(&masked(0x81, way.act("", "late").as_bytes()));
     rig.settle();
-    second.write(&masked(0x81, act(way, "", "new").as_bytes()));
+    second.write(&masked(0x81, way.act("", "new").as_bytes()));
     rig.settle();
     let log = script.taken();
     assert_eq!(log, ["new"]);
@@ -776,7 +849,7 @@ fn a_receiver_that_is_replaced_in_the_same_turn() {
         let path = format!("/socket.io/1/websocket/{}", peer.id);
         let mut second = rig.raw();
         rig.settle();
-        let late = masked(0x81, act(way, "", "late").as_bytes());
+        let late = masked(0x81, way.act("", "late").as_bytes());
         let upgrade = request(&path, "");
         if late_first {
             peer.receiver().write(&late);
@@ -787,7 +860,7 @@ fn a_receiver_that_is_replaced_in_the_same_turn() {
         }
         rig.settle();
         second.head(&mut rig);
-        second.write(&masked(0x81, act(way, "", "new").as_bytes()));
+        second.write(&masked(0x81, way.act("", "new").as_bytes()));
         rig.settle();
         let mut log = script.taken();
         log.retain(|word| word != "late");

@@ -100,10 +100,36 @@ fn after_a_close() {
     }
 }
 
+/// The same where there are no events.
+#[test]
+fn after_a_close_of_messages() {
+    for way in Way::ALL {
+        let (mut rig, script) = events(acting(|me, cx, word| {
+            me.script.note(word);
+            cx.send("before");
+            cx.close();
+            assert_eq!(cx.send("x"), Sent::Gone);
+            assert_eq!(cx.all().send("x"), 0);
+        }));
+        let mut peer = rig.peer(way);
+        let packets = [way.act("", "one"), way.act("", "two")];
+        peer.say_all(&mut rig, &packets);
+        let mut want = vec![way.message("", "before")];
+        want.extend(way.end());
+        assert_eq!(peer.hear(&mut rig), want);
+        assert!(peer.is_over, "{way:?}");
+        assert_eq!(script.taken(), ["one"]);
+        assert_eq!(script.closed(), [0]);
+        assert_eq!(script.last_reason().cause, Cause::Server);
+        rig.left(&script, peer);
+        assert_eq!(script.closed(), [0]);
+    }
+}
+
 /// `on_close` reaches the others, the state and no more itself; timers are gone.
 #[test]
 fn at_the_end_others_are_reached() {
-    for way in Way::EVENTS {
+    for way in Way::ALL {
         let mut script = acting(|_, cx, word| match word {
             "join" => {
                 cx.join("room");
@@ -111,14 +137,14 @@ fn at_the_end_others_are_reached() {
             }
             _ => cx.close(),
         });
-        script.close = Box::new(|me, cx, _| {
+        script.close = Box::new(move |me, cx, _| {
             cx.state.push(format!("{} left", me.n));
-            assert_eq!(cx.emit("left", ()), Sent::Gone);
+            assert_eq!(cx.send("left"), Sent::Gone);
             assert!(!cx.room("room").fetch().contains(&cx.id()));
             assert!(!cx.all().fetch().contains(&cx.id()));
             assert!(!cx.join("room"));
             cx.after(secs(1), |me, _| me.script.note("never"));
-            let told = cx.room("room").emit("left", me.n);
+            let told = way.tell(cx.room("room"), "left", me.n);
             me.script.note(format!("told {told}"));
         });
         let (mut rig, script) = events(script);
@@ -126,9 +152,9 @@ fn at_the_end_others_are_reached() {
         for peer in &mut peers {
             peer.act(&mut rig, "join");
         }
-        assert_eq!(peers[1].act(&mut rig, "leave"), [way.leave("")]);
+        assert_eq!(peers[1].act(&mut rig, "leave"), way.end());
         for n in [0, 2] {
-            let want = [way.event("", None, "left", "[1]")];
+            let want = [way.told("left", 1)];
             assert_eq!(peers[n].hear(&mut rig), want);
         }
         assert_eq!(script.taken(), ["told 2"]);
@@ -148,30 +174,29 @@ fn at_the_end_others_are_reached() {
 /// Whoever is kicked while all are told something is not counted and gets nothing after it.
 #[test]
 fn kicked_while_broadcasting() {
-    for way in Way::EVENTS {
-        let (mut rig, script) = events(acting(|me, cx, _| {
+    for way in Way::ALL {
+        let (mut rig, script) = events(acting(move |me, cx, _| {
             let script = Rc::clone(&me.script);
             for (n, id) in script.ids.borrow().iter().enumerate() {
                 if n % 2 == 1 {
                     cx.to(*id).close();
                 }
-                let count = cx.all().emit("tick", n);
+                let count = way.tell(cx.all(), "tick", n);
                 script.note(count.to_string());
             }
         }));
         let mut peers: Vec<Peer> = (0..4).map(|_| rig.peer(way)).collect();
-        peers[0].say(&mut rig, &way.event("", None, "do", "[\"x\"]"));
+        peers[0].say(&mut rig, &way.act("", "x"));
         assert_eq!(script.taken(), ["4", "3", "3", "2"]);
         assert_eq!(script.closed(), [1, 3]);
         let heard = [4, 1, 4, 3];
         for (peer, count) in peers.iter_mut().zip(heard) {
-            let mut want: Vec<String> = (0..count)
-                .map(|n| way.event("", None, "tick", &format!("[{n}]")))
-                .collect();
+            let mut want: Vec<String> = (0..count).map(|n| way.told("tick", n)).collect();
             if count < 4 {
-                want.push(way.leave(""));
+                want.extend(way.end());
             }
             assert_eq!(peer.hear(&mut rig), want);
+            assert_eq!(peer.is_over, count < 4, "{way:?}");
         }
         rig.left(&script, peers);
     }

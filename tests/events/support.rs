@@ -3,26 +3,70 @@
 
 pub(crate) use crate::sockjs::*;
 
-use dustdevil::{Router, Routes, Settings, SocketIo, SocketIoSettings};
+use dustdevil::{
+    Message, Router, Routes, Settings, SocketIo, SocketIo06, SocketIo06Settings, SocketIoSettings,
+    Target,
+};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// A family, and the transport that its packets travel by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
+    /// Socket.IO 0.6 on a WebSocket.
+    Sio06Socket,
+    /// Socket.IO 0.6 by xhr-polling.
+    Sio06Polling,
     /// Socket.IO 0.9 on a WebSocket.
     Sio09Socket,
     /// Socket.IO 0.9 by xhr-polling.
     Sio09Polling,
 }
 
+/// A message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Text(&'static str),
+    /// JSON.
+    Value(&'static str),
+}
+
 impl Way {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Sio06Socket,
+        Self::Sio06Polling,
+        Self::Sio09Socket,
+        Self::Sio09Polling,
+    ];
+    pub(crate) const SOCKETS: [Self; 2] = [Self::Sio06Socket, Self::Sio09Socket];
+    pub(crate) const POLLS: [Self; 2] = [Self::Sio06Polling, Self::Sio09Polling];
     /// Those that have events, and endpoints.
     pub(crate) const EVENTS: [Self; 2] = [Self::Sio09Socket, Self::Sio09Polling];
+
+    pub(crate) fn is_socket(self) -> bool {
+        Self::SOCKETS.contains(&self)
+    }
+
+    pub(crate) fn has_events(self) -> bool {
+        Self::EVENTS.contains(&self)
+    }
+
+    fn has_none(self) -> ! {
+        panic!("{self:?} has nothing like that")
+    }
+
+    /// Has the application do something: an event `do`, or a text that stands for it.
+    pub(crate) fn act(self, at: &str, word: &str) -> String {
+        match self.has_events() {
+            true => self.event(at, None, "do", &format!("[\"{word}\"]")),
+            false => self.message(at, &format!("{DO}{word}")),
+        }
+    }
 
     /// A named message, its arguments a JSON array; `ack`: the id under which an answer is wanted.
     pub(crate) fn event(self, at: &str, ack: Option<u32>, name: &str, args: &str) -> String {
         match self {
+            Self::Sio06Socket | Self::Sio06Polling => self.has_none(),
             Self::Sio09Socket | Self::Sio09Polling => {
                 let ack = ack.map_or(String::new(), |id| format!("{id}+"));
                 let args = match args {
@@ -37,6 +81,7 @@ impl Way {
     /// The answer to such a packet.
     pub(crate) fn answer(self, at: &str, id: u32, args: &str) -> String {
         match (self, args) {
+            (Self::Sio06Socket | Self::Sio06Polling, _) => self.has_none(),
             (Self::Sio09Socket | Self::Sio09Polling, "[]") => format!("6::{at}:{id}"),
             (Self::Sio09Socket | Self::Sio09Polling, args) => format!("6::{at}:{id}+{args}"),
         }
@@ -45,13 +90,48 @@ impl Way {
     /// A text.
     pub(crate) fn message(self, at: &str, text: &str) -> String {
         match self {
+            Self::Sio06Socket | Self::Sio06Polling if at.is_empty() => text.to_owned(),
+            Self::Sio06Socket | Self::Sio06Polling => self.has_none(),
             Self::Sio09Socket | Self::Sio09Polling => format!("3::{at}:{text}"),
+        }
+    }
+
+    /// What the application says, at the root.
+    pub(crate) fn said(self, said: Said) -> String {
+        match said {
+            Said::Text(text) => self.message("", text),
+            Said::Value(json) => self.value(json),
+        }
+    }
+
+    /// Sends a number: as the argument of an event, or alone where there are none.
+    pub(crate) fn tell<S: 'static>(self, to: Target<'_, S>, name: &str, n: usize) -> usize {
+        match self.has_events() {
+            true => to.emit(name, n),
+            false => to.send(n.to_string()),
+        }
+    }
+
+    /// What is heard then.
+    pub(crate) fn told(self, name: &str, n: usize) -> String {
+        match self.has_events() {
+            true => self.event("", None, name, &format!("[{n}]")),
+            false => self.message("", &n.to_string()),
+        }
+    }
+
+    /// A value, at the root.
+    pub(crate) fn value(self, json: &str) -> String {
+        match self {
+            Self::Sio06Socket | Self::Sio06Polling => format!("~j~{json}"),
+            Self::Sio09Socket | Self::Sio09Polling => format!("4:::{json}"),
         }
     }
 
     /// Joins an endpoint, and says that it is joined.
     pub(crate) fn join(self, at: &str) -> String {
         match self {
+            Self::Sio06Socket | Self::Sio06Polling => self.has_none(),
             Self::Sio09Socket | Self::Sio09Polling => format!("1::{at}"),
         }
     }
@@ -59,24 +139,45 @@ impl Way {
     /// Leaves an endpoint; at the root the session ends.
     pub(crate) fn leave(self, at: &str) -> String {
         match self {
+            Self::Sio06Socket | Self::Sio06Polling => self.has_none(),
             Self::Sio09Socket | Self::Sio09Polling => format!("0::{at}"),
         }
     }
 
-    /// Whether the session has ended with this packet.
+    /// What a client is told before its session ends, if it is told in a packet.
+    pub(crate) fn end(self) -> Vec<String> {
+        let packet = self.has_events().then(|| self.leave(""));
+        packet.into_iter().collect()
+    }
+
+    /// Whether the session has ended with this packet. In 0.6 there is none: the WebSocket is closed, or the
+    /// next poll is refused.
     pub(crate) fn is_end(self, packet: &str) -> bool {
         match self {
+            Self::Sio06Socket | Self::Sio06Polling => false,
             Self::Sio09Socket | Self::Sio09Polling => ["0::", "7:::1+0"].contains(&packet),
+        }
+    }
+
+    /// The answer to a POST.
+    pub(crate) fn thanks(self) -> &'static str {
+        match self {
+            Self::Sio06Socket | Self::Sio06Polling => "ok",
+            Self::Sio09Socket | Self::Sio09Polling => "1",
         }
     }
 
     /// Says that an endpoint is refused.
     pub(crate) fn refusal(self, at: &str) -> String {
         match self {
+            Self::Sio06Socket | Self::Sio06Polling => self.has_none(),
             Self::Sio09Socket | Self::Sio09Polling => format!("7::{at}:2"),
         }
     }
 }
+
+/// What a text begins with that stands for an event `do`.
+const DO: &str = "do:";
 
 // ---- the server -------------------------------------------------------------------------------
 
@@ -89,8 +190,16 @@ pub(crate) fn quiet() -> SocketIoSettings {
 }
 
 pub(crate) fn sio(settings: SocketIoSettings) -> SocketIo {
+    let old = SocketIo06 {
+        settings: SocketIo06Settings {
+            heartbeat_interval: settings.heartbeat_interval,
+            ..SocketIo06Settings::default()
+        },
+        ..SocketIo06::default()
+    };
     SocketIo {
         settings,
+        socketio06: Some(old),
         ..SocketIo::default()
     }
 }
@@ -136,14 +245,28 @@ where
     Rig::new(World::new(), Settings::default(), routes)
 }
 
-/// A script that acts on the first argument of an event `do` or `later`, which is a word.
+/// A script that acts on the first argument of an event `do` or `later`, which is a word; or on a text that
+/// stands for such an event. Other messages go back.
 pub(crate) fn acting(
     f: impl Fn(&mut Probe, &mut dustdevil::Cx<'_, Probe>, &str) + 'static,
 ) -> Script {
+    let f = Rc::new(f);
+    let by_text = Rc::clone(&f);
     Script {
         act: Box::new(move |me, cx, args| f(me, cx, args[0].as_str().unwrap())),
+        message: Box::new(move |me, cx, message| match acted(&message) {
+            Some(word) => by_text(me, cx, word),
+            None => {
+                cx.send(message);
+            }
+        }),
         ..Script::default()
     }
+}
+
+/// The word of a text that stands for an event `do`.
+pub(crate) fn acted<'a>(message: &Message<'a>) -> Option<&'a str> {
+    message.text().and_then(|text| text.strip_prefix(DO))
 }
 
 impl Rig<World> {
@@ -178,70 +301,102 @@ pub(crate) struct Peer {
 impl Peer {
     /// A session whose root is connected.
     pub(crate) fn open(rig: &mut Rig<World>, way: Way, prefix: &str, query: &str) -> Self {
-        let answer = rig.ask("GET", &format!("{prefix}/1/{query}"), "", b"");
-        let mut peer = Self::of_answer(way, prefix, &answer);
-        assert_eq!(peer.hear(rig), [way.join("")]);
+        let (peer, heard) = Self::greeted(rig, way, prefix, query);
+        assert_eq!(heard, [""; 0]);
         peer
+    }
+
+    /// The same, and what it hears at once.
+    pub(crate) fn greeted(
+        rig: &mut Rig<World>,
+        way: Way,
+        prefix: &str,
+        query: &str,
+    ) -> (Self, Vec<String>) {
+        let mut peer = match way.has_events() {
+            true => {
+                let answer = rig.ask("GET", &format!("{prefix}/1/{query}"), "", b"");
+                Self::of_answer(way, prefix, &answer)
+            }
+            false => Self::new(way, prefix, ""),
+        };
+        let mut heard = peer.hear(rig);
+        assert!(!heard.is_empty(), "{way:?}: no session");
+        match way.has_events() {
+            true => assert_eq!(heard.remove(0), way.join("")),
+            false => assert_eq!(heard.remove(0).len(), 32),
+        }
+        (peer, heard)
     }
 
     /// A session that has heard nothing but the answer to its handshake.
     pub(crate) fn of_answer(way: Way, prefix: &str, answer: &Answer) -> Self {
         assert_eq!(answer.status, 200, "{answer:?}");
+        Self::new(way, prefix, answer.text().split(':').next().unwrap())
+    }
+
+    fn new(way: Way, prefix: &str, id: &str) -> Self {
         Self {
             way,
-            id: answer.text().split(':').next().unwrap().to_owned(),
+            id: id.to_owned(),
             prefix: prefix.to_owned(),
             receiver: None,
             is_over: false,
         }
     }
 
+    /// Where it listens.
     fn path(&self) -> String {
-        let transport = match self.way {
-            Way::Sio09Socket => "websocket",
-            Way::Sio09Polling => "xhr-polling",
-        };
-        format!("{}/1/{transport}/{}", self.prefix, self.id)
+        let (prefix, id) = (&self.prefix, &self.id);
+        match self.way {
+            Way::Sio06Socket => format!("{prefix}/websocket/{id}"),
+            Way::Sio06Polling => format!("{prefix}/xhr-polling/{id}/1290000000000"),
+            Way::Sio09Socket => format!("{prefix}/1/websocket/{id}"),
+            Way::Sio09Polling => format!("{prefix}/1/xhr-polling/{id}"),
+        }
     }
 
     /// Sends a packet, and waits for nothing else.
     pub(crate) fn say(&mut self, rig: &mut Rig<World>, packet: &str) {
-        match self.way {
-            Way::Sio09Socket => {
-                let socket = self.receiver.as_mut().unwrap();
-                socket.write_long(rig, &masked(0x81, packet.as_bytes()));
-            }
-            Way::Sio09Polling => {
-                let answer = rig.ask("POST", &self.path(), "", packet.as_bytes());
-                assert_eq!((answer.status, answer.text().as_str()), (200, "1"));
-            }
-        }
-        rig.settle();
+        self.say_all(rig, &[packet.to_owned()]);
     }
 
     /// Sends several packets at once.
     pub(crate) fn say_all(&mut self, rig: &mut Rig<World>, packets: &[String]) {
-        match self.way {
-            Way::Sio09Socket => {
-                let frames = packets.iter().map(|text| masked(0x81, text.as_bytes()));
-                let frames: Vec<u8> = frames.flatten().collect();
-                self.receiver.as_mut().unwrap().write_long(rig, &frames);
-                rig.settle();
-            }
-            Way::Sio09Polling => self.say(rig, &payload(packets)),
+        if self.way.is_socket() {
+            let payloads = packets.iter().map(|packet| match self.way.has_events() {
+                true => packet.clone(),
+                false => framed(packet),
+            });
+            let frames = payloads.map(|payload| masked(0x81, payload.as_bytes()));
+            let frames: Vec<u8> = frames.flatten().collect();
+            self.receiver.as_mut().unwrap().write_long(rig, &frames);
+        } else {
+            let answer = self.post(rig, packets).answer(rig);
+            let got = (answer.status, answer.text());
+            assert_eq!(got, (200, self.way.thanks().to_owned()));
         }
+        rig.settle();
     }
 
     /// Sends several packets at once by a POST whose answer is the caller's.
     pub(crate) fn post(&mut self, rig: &mut Rig<World>, packets: &[String]) -> Client {
-        rig.start("POST", &self.path(), "", payload(packets).as_bytes())
+        if self.way.has_events() {
+            return rig.start("POST", &self.path(), "", payload(packets).as_bytes());
+        }
+        let path = format!("{}/xhr-polling/{}/send", self.prefix, self.id);
+        let payload: String = packets.iter().map(|packet| framed(packet)).collect();
+        let escaped = payload.bytes().map(|byte| format!("%{byte:02X}"));
+        let body = format!("data={}", escaped.collect::<String>());
+        let lines = "Content-Type: application/x-www-form-urlencoded\r\n";
+        rig.start("POST", &path, lines, body.as_bytes())
     }
 
     /// All packets that come before the server rests.
     pub(crate) fn hear(&mut self, rig: &mut Rig<World>) -> Vec<String> {
-        let packets = match self.way {
-            Way::Sio09Socket => self.hear_frames(rig),
-            Way::Sio09Polling => self.hear_polls(rig),
+        let packets = match self.way.is_socket() {
+            true => self.hear_frames(rig),
+            false => self.hear_polls(rig),
         };
         self.is_over |= packets.last().is_some_and(|last| self.way.is_end(last));
         packets
@@ -255,9 +410,11 @@ impl Peer {
             let end = frames.pop();
             let last = frames.last().map(Frame::text);
             let is_end = last.is_some_and(|last| self.way.is_end(&last));
-            assert!(is_end, "{end:?} without a word");
+            assert!(is_end || !self.way.has_events(), "{end:?} without a word");
+            self.is_over = true;
         }
-        frames.iter().map(Frame::text).collect()
+        let texts = frames.iter().map(Frame::text);
+        texts.flat_map(|text| self.packets_in(text)).collect()
     }
 
     fn hear_polls(&mut self, rig: &mut Rig<World>) -> Vec<String> {
@@ -275,11 +432,28 @@ impl Peer {
                 break;
             }
             let answer = poll.answer(rig);
-            assert_eq!(answer.status, 200, "{answer:?}");
             self.receiver = None;
-            packets.extend(packets_of(&answer.text()));
+            if answer.status == 401 && !way.has_events() {
+                self.is_over = true;
+                break;
+            }
+            assert_eq!(answer.status, 200, "{answer:?}");
+            packets.extend(self.packets_in(answer.text()));
         }
         packets.retain(|packet| packet != "8::");
+        packets
+    }
+
+    /// What a payload is made of. The first message of 0.6 is the name of the session.
+    fn packets_in(&mut self, payload: String) -> Vec<String> {
+        let packets = match self.way {
+            Way::Sio06Socket | Way::Sio06Polling => unframed(&payload),
+            Way::Sio09Socket => vec![payload],
+            Way::Sio09Polling => packets_of(&payload),
+        };
+        if let ("", [id, ..]) = (&*self.id, &packets[..]) {
+            self.id.clone_from(id);
+        }
         packets
     }
 
@@ -308,13 +482,13 @@ impl Peer {
 
     /// Has the application do something.
     pub(crate) fn act(&mut self, rig: &mut Rig<World>, what: &str) -> Vec<String> {
-        let packet = self.way.event("", None, "do", &format!("[\"{what}\"]"));
+        let packet = self.way.act("", what);
         self.ask(rig, &packet)
     }
 
     /// The same at an endpoint.
     pub(crate) fn act_at(&mut self, rig: &mut Rig<World>, at: &str, what: &str) -> Vec<String> {
-        let packet = self.way.event(at, None, "do", &format!("[\"{what}\"]"));
+        let packet = self.way.act(at, what);
         self.ask(rig, &packet)
     }
 
@@ -367,4 +541,24 @@ pub(crate) fn packets_of(body: &str) -> Vec<String> {
             }
         }
     }
+}
+
+/// A message of 0.6 with its head.
+fn framed(data: &str) -> String {
+    format!("~m~{}~m~{data}", data.encode_utf16().count())
+}
+
+/// The messages of a payload of 0.6.
+fn unframed(payload: &str) -> Vec<String> {
+    let mut rest: Vec<u16> = payload.encode_utf16().collect();
+    let mut messages = Vec::new();
+    while !rest.is_empty() {
+        let text = String::from_utf16(&rest).unwrap();
+        let (len, data) = text.strip_prefix("~m~").unwrap().split_once("~m~").unwrap();
+        let units: Vec<u16> = data.encode_utf16().collect();
+        let (data, behind) = units.split_at(len.parse().unwrap());
+        messages.push(String::from_utf16(data).unwrap());
+        rest = behind.to_vec();
+    }
+    messages
 }
