@@ -439,9 +439,16 @@ fn no_acks_elsewhere() {
     });
     let router = router(&script);
     let routes = dustdevil::Routes::new()
+        .socketio("/socket.io", &router, sio(quiet()))
         .sockjs("/s", &router, dustdevil::SockJs::default())
         .websocket("/ws", &router, dustdevil::WebSocket::default());
     let mut rig = Rig::new(World::new(), dustdevil::Settings::default(), routes);
+    for way in [Way::Sio06Socket, Way::Sio06Polling] {
+        let mut peer = rig.peer(way);
+        assert_eq!(peer.ask(&mut rig, "3:1::x"), ["3:1::x"]);
+        rig.left(&script, peer);
+    }
+    script.ids.borrow_mut().clear();
     let mut client = rig.client("/ws");
     client.send("3:1::x");
     assert_eq!(client.texts(&mut rig), ["3:1::x"]);

@@ -440,9 +440,15 @@ fn nothing_of_it_elsewhere() {
     });
     let router = router(&script);
     let routes = Routes::new()
+        .socketio("/socket.io", &router, sio(quiet()))
         .sockjs("/s", &router, dustdevil::SockJs::default())
         .websocket("/ws", &router, WebSocket::default());
     let mut rig = Rig::new(World::new(), Settings::default(), routes);
+    for way in [Way::Sio06Socket, Way::Sio06Polling] {
+        let mut peer = rig.peer(way);
+        assert_eq!(peer.ask(&mut rig, "1::/chat"), ["1::/chat"]);
+        rig.left(&script, peer);
+    }
     let mut client = rig.client("/ws");
     client.send("1::/chat");
     assert_eq!(client.texts(&mut rig), ["1::/chat"]);

@@ -30,9 +30,15 @@ fn holding() -> (Script, Kept) {
     let by_text = std::mem::replace(&mut script.message, Box::new(|_, _, _| {}));
     script.message = Box::new(move |me, cx, message| match acted(&message) {
         Some(_) => by_text(me, cx, message),
-        None => me
-            .script
-            .note(format!("message {}", message.text().unwrap())),
+        None => {
+            let kind = if message.is_json() {
+                "value"
+            } else {
+                "message"
+            };
+            let text = message.text().unwrap();
+            me.script.note(format!("{kind} {text}"));
+        }
     });
     script.event = Box::new(|me, _, event| me.script.note(format!("event {}", event.name)));
     script.close = Box::new(|me, _, _| me.script.note("on_close"));
@@ -546,14 +552,17 @@ fn the_root_is_held_from_on_open() {
         let (mut rig, script) = events(script);
         let (mut peer, heard) = Peer::greeted(&mut rig, way, "/socket.io", "");
         assert_eq!(heard, [way.message("", "wait")], "{way:?}");
-        let packets = [way.act("", "first"), way.message("", "second")];
+        let said = [Said::Text("second"), Said::Value("[3]"), Said::Text("[4]")];
+        let mut packets = vec![way.act("", "first")];
+        packets.extend(said.map(|said| way.said(said)));
         peer.say_all(&mut rig, &packets);
         assert_eq!(script.taken(), [""; 0], "{way:?}");
         let id = script.id(0);
         rig.server.with_app(|app| app.to(id).send("still")).unwrap();
         assert_eq!(peer.hear(&mut rig), [way.message("", "still")]);
         release(&kept, &mut rig);
-        assert_eq!(script.taken(), ["first", "message second"], "{way:?}");
+        let want = ["first", "message second", "value [3]", "message [4]"];
+        assert_eq!(script.taken(), want, "{way:?}");
         rig.left(&script, peer);
     }
 }

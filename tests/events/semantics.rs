@@ -108,7 +108,12 @@ fn after_a_close_of_messages() {
             me.script.note(word);
             cx.send("before");
             cx.close();
+            let unsupported = cx.stats().unsupported;
             assert_eq!(cx.send("x"), Sent::Gone);
+            assert_eq!(cx.emit("x", ()), Sent::Gone);
+            assert_eq!(cx.emit_ack("x", (), |_, _, _| {}), Sent::Gone);
+            assert_eq!(cx.send_ack("x", |_, _, _| {}), Sent::Gone);
+            assert_eq!(cx.stats().unsupported, unsupported);
             assert_eq!(cx.all().send("x"), 0);
         }));
         let mut peer = rig.peer(way);
