@@ -119,7 +119,7 @@ impl<C: Connection> Io<'_, C> {
     }
 
     /// What the client calls its session, of which there is one for all endpoints. `None` where there are no
-    /// sessions: on plain WebSockets, and those of SockJS.
+    /// sessions: on plain WebSockets, and those of SockJS. In `on_close` it is known still.
     #[doc(alias = "session")]
     pub fn session_id(&self) -> Option<String> {
         self.shared().engine.borrow().session_id(self.id())

@@ -132,6 +132,8 @@ pub(crate) struct Rare<S: 'static> {
     pub(crate) opening: Option<Opening>,
     /// Its name, if it is a channel or an endpoint.
     pub(crate) channel: Option<Box<str>>,
+    /// What its session was called, once it is closed: the session may be gone before `on_close` runs.
+    pub(super) session: Option<Box<str>>,
     pub(super) acks: Acks<S>,
 }
 
@@ -143,6 +145,7 @@ impl<S: 'static> Default for Rare<S> {
             kept: None,
             opening: None,
             channel: None,
+            session: None,
             acks: Acks::default(),
         }
     }
@@ -367,6 +370,11 @@ impl<S: 'static> Engine<S> {
             Life::Opening => self.forget(id),
             Life::Open => {
                 entry.life = Life::Closing;
+                if let Link::Session(key) | Link::SocketIo(key) = entry.link {
+                    let session = self.sessions.arena.get(key);
+                    let name = session.map(|session| session.name.1.clone());
+                    entry.rare.get_or_insert_default().session = name;
+                }
                 self.next.push_back(Next::Closed(id, why));
             }
         }

@@ -299,6 +299,11 @@ impl<S: 'static> Engine<S> {
     /// The same, for a reason that may have come from the client.
     pub(crate) fn session_ends(&mut self, key: SessionKey, why: CloseReason) {
         self.end_send(key);
+        let entry = self.sessions.arena.get(key);
+        let connections: Vec<_> = entry.into_iter().flat_map(Virtual::connections).collect();
+        for id in connections {
+            self.end(id, why.clone());
+        }
         let Some(entry) = self.sessions.arena.remove(key) else {
             return;
         };
@@ -319,9 +324,6 @@ impl<S: 'static> Engine<S> {
         self.conns.queued = self.conns.queued.saturating_sub(entry.waiting());
         self.commands
             .extend(entry.timer.map(|(_, timeout)| Command::Disarm(timeout)));
-        for id in entry.connections() {
-            self.end(id, why.clone());
-        }
     }
 
     /// The application's side of all sessions.

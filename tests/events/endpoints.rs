@@ -379,6 +379,37 @@ fn limits() {
     }
 }
 
+/// It is still known when the session is gone.
+#[test]
+fn the_session_in_on_close() {
+    for way in Way::EVENTS {
+        for how in ["leaves", "is closed", "is lost"] {
+            let script = || Script {
+                close: Box::new(|me, cx, _| {
+                    me.script.note(cx.session_id().unwrap_or_default());
+                }),
+                ..Script::default()
+            };
+            let (mut rig, [root, chat]) = with_chat(script(), script());
+            let mut peer = rig.peer(way);
+            peer.join(&mut rig, "/chat");
+            let id = peer.id.clone();
+            match how {
+                "leaves" => peer.say(&mut rig, &way.leave("")),
+                "is closed" => {
+                    let root = root.id(0);
+                    rig.server.with_app(|app| app.to(root).close()).unwrap();
+                }
+                _ => peer.cut(),
+            }
+            rig.settle();
+            rig.left(&root, peer);
+            assert_eq!(root.taken(), [&*id], "{way:?} {how}");
+            assert_eq!(chat.taken(), [&*id], "{way:?} {how}");
+        }
+    }
+}
+
 /// What each of them can ask of itself.
 #[test]
 fn who_am_i() {

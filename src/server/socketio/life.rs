@@ -279,9 +279,12 @@ impl<S: 'static> Engine<S> {
 
     /// What the client calls its session.
     pub(crate) fn session_id(&self, id: ConnectionId) -> Option<String> {
-        match self.connections.get(id.0)?.link {
+        let entry = self.connections.get(id.0)?;
+        match entry.link {
             Link::SocketIo(key) | Link::Session(key) => {
-                Some(self.sessions.arena.get(key)?.name.1.to_string())
+                let session = self.sessions.arena.get(key).map(|session| &session.name.1);
+                let gone = || entry.rare.as_ref()?.session.as_ref();
+                session.or_else(gone).map(ToString::to_string)
             }
             Link::Channel(parent) => self.session_id(parent),
             Link::WebSocket(_) | Link::SockJs(_) => None,
