@@ -836,14 +836,30 @@ fn deep_acknowledgements() {
     let (mut rig, script) = sio(asking());
     let (_, mut client) = rig.socket();
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    for (n, depth) in [(1, 127), (2, 129)] {
+    let cases = [
+        (nested(127), true),
+        (nested(128), false),
+        (nested(129), false),
+        ("[1e999]".to_owned(), false),
+    ];
+    for (n, (data, is_good)) in (1..).zip(&cases) {
         client.send("3:::x");
         client.text(&mut rig);
-        client.send(&format!("6:::{n}+{}", nested(depth)));
+        script.taken();
+        let before = rig.stats().protocol_errors;
+        client.send(&format!("6:::{n}+{data}"));
         rig.settle();
-        let taken = script.taken();
-        let want = format!("x {}", nested(depth));
-        assert_eq!(taken.contains(&want), depth < 128, "{taken:?}");
+        let errors = rig.stats().protocol_errors - before;
+        match is_good {
+            true => assert_eq!((script.taken(), errors), (vec![format!("x {data}")], 0)),
+            false => {
+                assert_eq!((script.taken(), errors), (vec![], 1), "{data}");
+                // It is still waited for.
+                client.send(&format!("6:::{n}+[1]"));
+                rig.settle();
+                assert_eq!(script.taken(), ["x [1]"]);
+            }
+        }
     }
     rig.over(&script, client);
 }

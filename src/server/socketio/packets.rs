@@ -499,18 +499,21 @@ impl<S: 'static> Core<S> {
                 .and_then(|it| it.endpoint(name)),
         };
         let Some(id) = id else { return };
-        let Some(then) = self.engine().take_ack(id, n) else {
-            return;
-        };
         let values = match data {
             "" => Ok(Vec::new()),
             list => serde_json::from_str(&json::without_lone_surrogates(list)),
         };
-        let values = values.unwrap_or_else(|error| {
-            // What the scanner takes and `serde_json` does not: a number out of range.
-            log::debug!("{id}: an acknowledgement cannot be read: {error}");
-            Vec::new()
-        });
+        let values = match values {
+            Ok(values) => values,
+            Err(error) => {
+                // What the scanner takes and `serde_json` does not: a number out of range, the 128th level.
+                log::debug!("{id}: an acknowledgement cannot be read: {error}");
+                return self.engine().count_broken(key);
+            }
+        };
+        let Some(then) = self.engine().take_ack(id, n) else {
+            return;
+        };
         self.call(io, id, "an acknowledgement", |object, at| {
             then(object, at, Ok(values));
         });
