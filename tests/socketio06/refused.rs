@@ -88,6 +88,33 @@ fn accepted_later() {
     }
 }
 
+/// What comes before the decision is kept, the nonce too, and does not get before the id.
+#[test]
+fn bytes_before_the_decision() {
+    let keys = "Sec-WebSocket-Key1: 18x 6]8vM;54 *(5:  {   U1]8  z [  8\r\n\
+        Sec-WebSocket-Key2: 1_ tx7X d  <  nw  334J702) 7]o}` 0\r\n";
+    let (script, shelf) = undecided();
+    let (mut rig, script) = sio(script);
+    let mut client = rig.raw();
+    let head = format!(
+        "GET {MOUNT}/websocket HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket\r\n\
+         Connection: Upgrade\r\nOrigin: http://a\r\n{keys}\r\nTm[K "
+    );
+    client.write(head.as_bytes());
+    rig.settle();
+    client.write(b"T2u\0~m~1~m~x\xff");
+    rig.settle();
+    client.silent(&mut rig);
+    shelf.take().unwrap().accept(|_, _| {});
+    client.until(&mut rig, "answer", |client| {
+        let text = String::from_utf8_lossy(&client.got).into_owned();
+        let (_, frames) = text.split_once("\r\n\r\nfQJ,fN/4F4!~K~MH\0~m~32~m~")?;
+        let (_, frames) = frames.split_at(32);
+        (frames == "\u{fffd}\0~m~5~m~early\u{fffd}\0~m~1~m~x\u{fffd}").then_some(())
+    });
+    rig.over(&script, client);
+}
+
 #[test]
 fn refused_later() {
     for transport in ALL {
