@@ -1,7 +1,7 @@
 //! Data of the application in the path.
 
 use crate::support::*;
-use dustdevil::{Extra, Router, Settings};
+use dustdevil::{Extra, Router, Settings, SocketIo, Transport};
 use std::rc::Rc;
 
 /// Notes what is in the path.
@@ -85,6 +85,33 @@ fn data_that_looks_like_a_version() {
     assert_eq!(answer.status, 200);
     assert_is_id(&unframed(&answer.text())[0]);
     rig.over(&script, ());
+}
+
+/// Where 0.7 to 0.9 are not served, no path is theirs.
+#[test]
+fn data_like_a_version_that_is_not_served() {
+    let script = noting_extra();
+    let of = SocketIo {
+        socketio09: false,
+        ..mount(calm())
+    };
+    let mut rig = serve(&rooms(router(&script)), Settings::default(), of);
+    for room in ["1", "2"] {
+        let path = format!("{MOUNT}/{room}");
+        let first = rig.ask("GET", &format!("{path}/xhr-polling//1"), "", b"");
+        let sid = unframed(&first.text()).remove(0);
+        let send = format!("{path}/xhr-polling/{sid}/send");
+        assert_eq!(rig.ask("POST", &send, "", b"data=~m~1~m~x").status, 200);
+        let poll = rig.ask("GET", &format!("{path}/xhr-polling/{sid}"), "", b"");
+        assert_eq!(unframed(&poll.text()), ["x"], "{room}");
+        let again = format!("{path}/websocket/{sid}");
+        let mut client = rig.knock(Transport::WebSocket, &again, "");
+        assert_eq!(&client.head(&mut rig)[9..12], "101", "{room}");
+        for rest in ["", "/"] {
+            let answer = rig.ask("GET", &format!("{path}{rest}"), "", b"");
+            assert_eq!(answer.status, 404, "{room}{rest}");
+        }
+    }
 }
 
 #[cfg(feature = "regex")]

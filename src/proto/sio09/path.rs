@@ -85,6 +85,11 @@ impl Route<'_> {
         matches!(self, Self::Handshake | Self::Transport { .. })
     }
 
+    /// Whether it is there for clients of every version.
+    pub fn is_of_all(self) -> bool {
+        matches!(self, Self::Welcome | Self::ClientFile)
+    }
+
     /// Whether an upgrade belongs there.
     pub fn is_websocket(self) -> bool {
         let transport = match self {

@@ -125,7 +125,7 @@ impl<S: 'static> Core<S> {
         let upgrade = req.head.has_option("Upgrade", "websocket");
         let cors = site.cors();
         // What 0.7 to 0.9 ask for begins with `/1`, which may be data of the application for 0.6.
-        let route = path::parse(rest);
+        let route = path::parse(rest).filter(|route| of.socketio09 || route.is_of_all());
         if route.is_none_or(|route| !route.is_of_09()) {
             let old = sio06::path::parse(rest);
             let old = old.filter(|old| old.extra.is_empty() || router.extra.is_some());
@@ -133,7 +133,7 @@ impl<S: 'static> Core<S> {
                 return self.socketio06(io, at, mount, route, raw, req);
             }
         }
-        let Some(route) = route.filter(|route| of.socketio09 || !route.is_of_09()) else {
+        let Some(route) = route else {
             return self.say(at, 404, "404 Not Found\n", &cors, upgrade);
         };
         if req.method() == "OPTIONS" {
