@@ -8,6 +8,7 @@
 #[path = "../sockjs/answers.rs"]
 mod answers;
 mod extra;
+mod hostile;
 mod life;
 mod limits;
 mod mixed;
