@@ -18,7 +18,7 @@ impl Connection for Echo {
 }
 
 fn main() -> Result<(), Error> {
-    let port = common::port(8080);
+    let port = common::begin(8080);
     let server = SocketServer::new(())?
         .websocket("/ws", &Router::<Echo>::new(), WebSocket::default())
         .bind(("127.0.0.1", port))?

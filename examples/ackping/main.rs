@@ -31,7 +31,7 @@ impl AckPing {
 }
 
 fn main() -> Result<(), Error> {
-    let port = common::port(8005);
+    let port = common::begin(8005);
     let server = SocketServer::new(())?
         .page("/", include_str!("page.html"))
         .routes(socketio::routes())

@@ -83,7 +83,7 @@ fn way(cx: &Cx<Chat>) -> String {
 }
 
 fn main() -> Result<(), Error> {
-    let port = common::port(8001);
+    let port = common::begin(8001);
     let chat = Router::<Chat>::new();
     let mut socketio = SocketIo::default();
     // Who polls by Socket.IO 0.6 leaves without a word.

@@ -38,7 +38,7 @@ impl Connection for Echo {
 }
 
 fn main() -> Result<(), Error> {
-    let asked = common::port(8010);
+    let asked = common::begin(8010);
     // The page's port has to be known before the sockets are: it is what they let in.
     let page = TcpListener::bind(("127.0.0.1", asked))?;
     let port = page.local_addr()?.port();

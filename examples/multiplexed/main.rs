@@ -105,7 +105,7 @@ fn tell_session<C: Connection>(cx: &Cx<C>) {
 }
 
 fn main() -> Result<(), Error> {
-    let port = common::port(8007);
+    let port = common::begin(8007);
     let root = Router::<Root>::new()
         .endpoint("/chat", &Router::<Chat>::new())
         .endpoint("/ping", &Router::<Ping>::new());

@@ -54,7 +54,7 @@ impl Queries {
 }
 
 fn main() -> Result<(), Error> {
-    let port = common::port(8008);
+    let port = common::begin(8008);
     let server = SocketServer::new(())?
         .page("/", include_str!("page.html"))
         .routes(socketio::routes())

@@ -32,7 +32,7 @@ impl Connection for Ping {
 }
 
 fn main() -> Result<(), Error> {
-    let port = common::port(8013);
+    let port = common::begin(8013);
     let of = SocketIo {
         client_file: Some(socketio::CLIENT06.into()),
         socketio09: false,

@@ -59,7 +59,7 @@ impl RpcPing {
 }
 
 fn main() -> Result<(), Error> {
-    let port = common::port(8006);
+    let port = common::begin(8006);
     let server = SocketServer::new(())?
         .page("/", include_str!("page.html"))
         .routes(socketio::routes())

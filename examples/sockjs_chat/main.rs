@@ -36,7 +36,7 @@ impl Connection for Chat {
 }
 
 fn main() -> Result<(), Error> {
-    let port = common::port(8003);
+    let port = common::begin(8003);
     let server = SocketServer::new(())?
         .page("/", include_str!("page.html"))
         .routes(sockjs::routes())

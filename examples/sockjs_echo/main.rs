@@ -24,7 +24,7 @@ impl Connection for Echo {
 }
 
 fn main() -> Result<(), Error> {
-    let port = common::port(8002);
+    let port = common::begin(8002);
     let server = SocketServer::new(())?
         .page("/", include_str!("page.html"))
         .routes(sockjs::routes())

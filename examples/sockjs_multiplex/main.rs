@@ -63,7 +63,7 @@ impl Connection for Carl {
 }
 
 fn main() -> Result<(), Error> {
-    let port = common::port(8004);
+    let port = common::begin(8004);
     let channels = Multiplex::new()
         .channel("ann", &Router::<Ann>::new())
         .channel("bob", &Router::<Bob>::new())

@@ -41,7 +41,7 @@ impl Connection for Watch {
 }
 
 fn main() -> Result<(), Error> {
-    let port = common::port(8012);
+    let port = common::begin(8012);
     let watchers = Router::<Watch>::new();
     let root = Router::<Ping>::new().endpoint("/stats", &watchers);
     let watchers = watchers.id();

@@ -64,6 +64,7 @@ struct Options {
 }
 
 fn main() -> Result<(), Error> {
+    common::log();
     let options = options().unwrap_or_else(|error| common::usage(&error));
     let (mut settings, mut limits) = (Settings::default(), WebSocketLimits::default());
     let mut origins = OriginPolicy {

@@ -29,7 +29,7 @@ impl Connection for Chat {
 }
 
 fn main() -> Result<(), Error> {
-    let port = common::port(8009);
+    let port = common::begin(8009);
     let server = SocketServer::new(())?
         .page("/", include_str!("page.html"))
         .routes(socketio::routes())
