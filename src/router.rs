@@ -223,9 +223,10 @@ impl<C: Connection> Router<C> {
     }
 
     /// Takes data of the application in the path of Socket.IO 0.6: what stands between the mount and the
-    /// transport, whatever separates them, as `/42` in `/chat/42/websocket`. `read` is given that text and makes
-    /// what [`Request::extra`](crate::Request::extra) answers in `on_open`; with `None` the path is 404.
-    /// Without this a path with such a text is 404. As with [`endpoint`](Self::endpoint), say so before
+    /// transport, whatever separates them, as `/42` in `/chat/42/websocket` and `-42` in `/chat-42/websocket`.
+    /// `read` is given that text, of every request, and makes what [`Request::extra`](crate::Request::extra)
+    /// answers in `on_open`. With `None` the path is 404, or that of a route added later if the text does not
+    /// begin with a slash. Without this a path with such a text is 404. As with [`endpoint`](Self::endpoint), say so before
     /// mounting.
     ///
     /// ```
@@ -689,24 +690,34 @@ pub(crate) struct Entry<S: 'static> {
     pub(crate) literal: bool,
     /// What the path has to begin with, in place of `text`.
     #[cfg(feature = "regex")]
-    pub(crate) prefix: Option<regex_lite::Regex>,
+    pub(crate) prefix: Option<Prefix>,
     pub(crate) to: Endpoint<S>,
 }
 
+/// A regular expression that begins a path.
+#[cfg(feature = "regex")]
+pub(crate) struct Prefix {
+    /// Of everything before a slash, or before the end.
+    whole: regex_lite::Regex,
+    /// Of as much as it takes.
+    start: regex_lite::Regex,
+}
+
 impl<S: 'static> Entry<S> {
-    /// What follows in a path below the prefix.
+    /// What follows in a path below the prefix, as a rule nothing or a slash first.
     pub(crate) fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
         #[cfg(feature = "regex")]
-        if let Some(regex) = &self.prefix {
+        if let Some(prefix) = &self.prefix {
             if path.len() > REGEX_BYTES_MAX {
                 return None;
             }
             let ends = path.rmatch_indices('/').map(|(at, _)| at);
             let ends = std::iter::once(path.len()).chain(ends);
-            return ends
+            let end = ends
                 .take(REGEX_TRIES_MAX)
-                .find(|end| regex.is_match(&path[..*end]))
-                .map(|end| &path[end..]);
+                .find(|end| prefix.whole.is_match(&path[..*end]));
+            let end = end.or_else(|| prefix.start.find(path).map(|found| found.end()));
+            return end.map(|end| &path[end..]);
         }
         path.strip_prefix(&*self.text)
     }
@@ -906,10 +917,13 @@ impl<S: 'static> Routes<S> {
         router: &Router<C>,
         of: SocketIo,
     ) -> Result<Self, regex_lite::Error> {
-        let regex = regex_lite::Regex::new(&format!("^(?:{prefix})$"))?;
+        let prefix = Prefix {
+            whole: regex_lite::Regex::new(&format!("^(?:{prefix})$"))?,
+            start: regex_lite::Regex::new(&format!("^(?:{prefix})"))?,
+        };
         self = self.socketio("", router, of);
         if let Some(entry) = self.table.last_mut() {
-            entry.prefix = Some(regex);
+            entry.prefix = Some(prefix);
         }
         Ok(self)
     }
@@ -1026,6 +1040,7 @@ mod tests {
             ("/chat/a/websocket", Some("/websocket")),
             ("/news/ab/1/", Some("/1/")),
             ("/chat/a", Some("")),
+            ("/chat/ab-42/websocket", Some("-42/websocket")),
             ("/chat/1/websocket", None),
             ("/chat", None),
             (&long, None),

@@ -3,6 +3,7 @@
 use crate::conn::websocket::{Heartbeat, Inside, Limits};
 use crate::proto::http::Error;
 use crate::proto::http::pattern::Params;
+use crate::proto::sio06;
 use crate::proto::sockjs::frame;
 use crate::router::{
     Endpoint, Entry, Framing, Messages, Mount, Route, Routes, SockJsMount, SocketIoMount,
@@ -10,6 +11,7 @@ use crate::router::{
 use crate::server::files::Files;
 use crate::server::socketio::Rules;
 use crate::session::sockjs as session;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// Routes by site; a listener belongs to one site, mounts are numbered through.
@@ -27,6 +29,25 @@ pub(crate) struct Mounted<S: 'static> {
     pub(crate) rules: Rc<Rules>,
     /// Those of 0.6, if that is served.
     pub(crate) old: Option<Rc<Rules>>,
+}
+
+impl<S: 'static> Mounted<S> {
+    /// Whether the application takes what follows the prefix without a slash as its data. A panic of its is
+    /// dealt with where it is asked again.
+    fn takes(&self, rest: &str) -> bool {
+        let Some(read) = self
+            .mount
+            .router
+            .extra
+            .as_ref()
+            .filter(|_| self.old.is_some())
+        else {
+            return false;
+        };
+        sio06::path::parse(rest).is_some_and(|route| {
+            catch_unwind(AssertUnwindSafe(|| read(route.extra))).map_or(true, |it| it.is_some())
+        })
+    }
 }
 
 struct Site<S: 'static> {
@@ -147,14 +168,20 @@ impl<S: 'static> Table<S> {
         for entry in &site.entries {
             if matches!(entry.to, Endpoint::SockJs(_) | Endpoint::SocketIo(_)) {
                 // Such paths are compared as they were sent: percent escapes are part of an id.
-                let rest = entry.below(path);
-                let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('/'));
-                let found = match (&entry.to, rest) {
-                    (Endpoint::SockJs(mount), Some(rest)) => {
+                let Some(rest) = entry.below(path) else {
+                    continue;
+                };
+                let is_below = rest.is_empty() || rest.starts_with('/');
+                let found = match &entry.to {
+                    Endpoint::SockJs(mount) if is_below => {
                         Found::SockJs((site.first_sockjs + mount) as u32, rest)
                     }
-                    (Endpoint::SocketIo(mount), Some(rest)) => {
-                        Found::SocketIo((site.first_socketio + mount) as u32, rest)
+                    Endpoint::SocketIo(mount) => {
+                        let mount = site.first_socketio + mount;
+                        if !is_below && !self.socketio[mount].takes(rest) {
+                            continue;
+                        }
+                        Found::SocketIo(mount as u32, rest)
                     }
                     _ => continue,
                 };

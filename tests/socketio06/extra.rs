@@ -1,7 +1,7 @@
 //! Data of the application in the path.
 
 use crate::support::*;
-use dustdevil::{Extra, Router, Settings, SocketIo, Transport};
+use dustdevil::{Extra, Response, Route, Router, Routes, Settings, SocketIo, Transport};
 use std::rc::Rc;
 
 /// Notes what is in the path.
@@ -46,13 +46,40 @@ fn a_function() {
     }
 }
 
+/// The function is given the separator, too, and there need not be one.
+#[test]
+fn any_separator() {
+    let script = noting_extra();
+    let router = router(&script).extra(|text| Some(Extra::new(text)));
+    let mut rig = serve(&router, Settings::default(), mount(calm()));
+    for text in ["", "/42", "-42", "42", "/", "/a/b", "/%2F%e9"] {
+        let prefix = format!("{MOUNT}{text}");
+        for transport in ALL {
+            drop(rig.peer_at(transport, &prefix, ""));
+            let want = format!("Some(({text:?}, None, None))");
+            assert_eq!(script.taken(), [want], "{transport:?} {text}");
+        }
+    }
+    rig.over(&script, ());
+}
+
 /// Without a function, no path may have any.
 #[test]
 fn not_asked_for() {
     let (mut rig, script) = sio(Script::default());
     for transport in ALL {
-        let mut client = rig.knock(transport, &first(transport, "/socket.io/42"), "");
-        assert!([404, 400, 503].contains(&client.answer(&mut rig).status));
+        for (prefix, status) in [
+            ("/socket.io/42", 503),
+            ("/socket.io/x", 404),
+            ("/socket.iox", 404),
+        ] {
+            let mut client = rig.knock(transport, &first(transport, prefix), "");
+            assert_eq!(
+                client.answer(&mut rig).status,
+                status,
+                "{transport:?} {prefix}"
+            );
+        }
     }
     assert!(script.ids.borrow().is_empty());
     rig.over(&script, ());
@@ -65,9 +92,11 @@ fn a_panic_in_it() {
     let router = router(&script).extra(|_| panic!("{}", MEANT));
     let mut rig = serve(&router, Settings::default(), mount(calm()));
     for transport in ALL {
-        let status = rig.status(transport, "");
-        assert!([404, 500].contains(&status), "{transport:?} {status}");
+        assert_eq!(rig.status(transport, ""), 500, "{transport:?}");
+        let mut client = rig.knock(transport, &first(transport, "/socket.io-1"), "");
+        assert_eq!(client.answer(&mut rig).status, 500, "{transport:?}");
     }
+    assert_eq!(rig.stats().panics, 2 * ALL.len() as u64);
     rig.over(&script, ());
 }
 
@@ -81,9 +110,14 @@ fn data_that_looks_like_a_version() {
     assert_eq!(script.taken(), ["None"]);
     assert_eq!(rig.post(&sid, "3:::x"), 200);
     assert_eq!(rig.poll(&sid), "3:::x");
-    let answer = rig.ask("GET", "/socket.io/2/xhr-polling//1", "", b"");
-    assert_eq!(answer.status, 200);
-    assert_is_id(&unframed(&answer.text())[0]);
+    for room in ["1", "2"] {
+        let path = format!("/socket.io/{room}/xhr-polling//1");
+        let answer = rig.ask("GET", &path, "", b"");
+        assert_eq!(answer.status, 200);
+        assert_is_id(&unframed(&answer.text())[0]);
+        let want = format!("Some((\"{room}\", Some(\"{room}\"), Some(\"{room}\")))");
+        assert_eq!(script.taken(), [want]);
+    }
     rig.over(&script, ());
 }
 
@@ -114,6 +148,45 @@ fn data_like_a_version_that_is_not_served() {
     }
 }
 
+/// What follows a mount without a slash is its own only if the application takes it.
+#[test]
+fn mounts_that_begin_alike() {
+    let script = noting_extra();
+    let numbers = router(&script).extra(|text| {
+        let number = text.bytes().all(|b| b.is_ascii_digit());
+        number.then(|| Extra::new(text))
+    });
+    let plain = router(&script);
+    let routes = Routes::new()
+        .route(Route::get("/chat3/:rest", |_, _, reply| {
+            reply.send(Response::text("a page"))
+        }))
+        .socketio("/chat", &numbers, mount(calm()))
+        .socketio("/chatroom", &plain, mount(calm()))
+        .socketio("/chat2", &plain, mount(calm()));
+    let mut rig = Rig::new(World::new(), Settings::default(), routes);
+    for (prefix, extra) in [
+        ("/chat", "Some((\"\", None, None))"),
+        ("/chat2", "Some((\"2\", None, None))"),
+        ("/chatroom", "None"),
+    ] {
+        for transport in ALL {
+            drop(rig.peer_at(transport, prefix, ""));
+            assert_eq!(script.taken(), [extra], "{transport:?} {prefix}");
+        }
+    }
+    for (path, status) in [
+        ("/chat3/websocket", 200),
+        ("/chatx/xhr-polling", 404),
+        ("/chat4", 404),
+        ("/chat4/", 404),
+        ("/chat4/1/", 404),
+    ] {
+        assert_eq!(rig.ask("GET", path, "", b"").status, status, "{path}");
+    }
+    rig.over(&script, ());
+}
+
 #[cfg(feature = "regex")]
 #[test]
 fn a_regular_expression() {
@@ -136,4 +209,35 @@ fn a_regular_expression() {
         }
     }
     rig.over(&script, ());
+}
+
+/// A separator that is no slash, below mounts by text and by expression.
+#[cfg(feature = "regex")]
+#[test]
+fn expressions_and_separators() {
+    let script = noting_extra();
+    for (separator, way) in [("", ""), ("-", "-"), ("/", "/"), ("/rooms/", "/rooms/")] {
+        let router = router(&script).extra_regex("([0-9]+)", separator).unwrap();
+        let routes = Routes::new()
+            .socketio("/news", &router, mount(calm()))
+            .socketio_regex("/[a-c]+", &router, mount(calm()))
+            .unwrap();
+        let mut rig = Rig::new(World::new(), Settings::default(), routes);
+        for transport in ALL {
+            for prefix in ["/news", "/abc"] {
+                drop(rig.peer_at(transport, &format!("{prefix}{way}42"), ""));
+                let want = "Some((\"42\", None, Some(\"42\")))";
+                assert_eq!(script.taken(), [want], "{transport:?} {prefix}{way}");
+                for wrong in ["", "x", "42", "-x", "/42x", ".42"] {
+                    if wrong == format!("{way}42") {
+                        continue;
+                    }
+                    let path = first(transport, &format!("{prefix}{wrong}"));
+                    let mut client = rig.knock(transport, &path, "");
+                    assert_eq!(client.answer(&mut rig).status, 404, "{path}");
+                }
+            }
+        }
+        rig.over(&script, ());
+    }
 }

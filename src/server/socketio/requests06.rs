@@ -39,12 +39,11 @@ impl<S: 'static> Core<S> {
         let lines = site.cors();
         let extra = match &router.extra {
             None => None,
-            Some(read) => {
-                let Some(Some(extra)) = self.guard(router.name, || read(route.extra)) else {
-                    return self.say(at, 404, "404 Not Found\n", &lines, upgrade);
-                };
-                Some(extra)
-            }
+            Some(read) => match self.guard(router.name, || read(route.extra)) {
+                Some(Some(extra)) => Some(extra),
+                Some(None) => return self.say(at, 404, "404 Not Found\n", &lines, upgrade),
+                None => return self.say(at, 500, "", &lines, upgrade),
+            },
         };
         if req.method() == "OPTIONS" {
             return self.say(at, 200, "", &site.preflight(), upgrade);
