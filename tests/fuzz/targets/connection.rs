@@ -24,7 +24,8 @@ enum Op {
     Next,
     /// The client sends.
     Feed(Vec<u8>),
-    /// Time passes, in tenths of a second.
+    /// Time passes, in quarters of a second: far deadlines are rounded up to them, and what comes between one and its
+    /// timer meets either.
     Advance(u8),
     /// The client sends no more.
     Shutdown,
@@ -177,7 +178,7 @@ impl Server {
                         self.settle(&mut clients);
                     }
                 }
-                Op::Advance(by) => self.pass(Duration::from_millis(u64::from(*by) * 100)),
+                Op::Advance(by) => self.pass(Duration::from_millis(u64::from(*by) * 250)),
                 Op::Shutdown => {
                     if let Some(stream) = &clients[at].stream {
                         let _ = stream.shutdown(Shutdown::Write);
