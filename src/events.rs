@@ -5,7 +5,8 @@ use crate::connection::{Connection, ConnectionId, Json};
 use crate::proto::json;
 use crate::server::cx::Cx;
 use serde_core::Serialize;
-use serde_core::de::DeserializeOwned;
+use serde_core::de::value::SeqAccessDeserializer;
+use serde_core::de::{DeserializeOwned, DeserializeSeed, SeqAccess};
 use serde_json::Value;
 use std::fmt;
 
@@ -187,13 +188,43 @@ impl FromArgs for Vec<Value> {
     }
 }
 
-/// Arguments by name: one object, whose fields are those of `T`; the keyword arguments of TornadIO2.
+/// Arguments by name: one object, whose fields are those of `T`; the keyword arguments of TornadIO2. If the
+/// first argument is no object, all of them are the fields of `T`, in their order: a struct takes both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named<T>(pub T);
 
 impl<T: DeserializeOwned> FromArgs for Named<T> {
     fn from_args(args: &EventArgs<'_>) -> Result<Self, WrongArgs> {
-        args.get(0).map(Self)
+        match args.raw(0) {
+            Some(first) if !first.trim_start().starts_with('{') => {
+                // It is not said that all must be taken: surplus arguments are dropped.
+                let fields = SeqAccessDeserializer::new(Positions(args.iter()));
+                let read = T::deserialize(fields).map(Self);
+                read.map_err(|error| WrongArgs {
+                    why: format!("arguments by position: {error}"),
+                })
+            }
+            first => read(first, 0).map(Self),
+        }
+    }
+}
+
+/// The texts of arguments, as a sequence of values.
+struct Positions<I>(I);
+
+impl<'a, 'de, I: Iterator<Item = &'a str>> SeqAccess<'de> for Positions<I> {
+    type Error = serde_json::Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Self::Error> {
+        let read = |text| {
+            let text = json::without_lone_surrogates(text);
+            let mut reader = serde_json::Deserializer::from_reader(text.as_bytes());
+            seed.deserialize(&mut reader)
+        };
+        self.0.next().map(read).transpose()
     }
 }
 
@@ -365,6 +396,9 @@ pub struct Ack {
     pub(crate) id: Option<u32>,
 }
 
+/// What a client has acknowledged with, or why it has not.
+pub type Acked = Result<Vec<Value>, AckError>;
+
 /// Why no acknowledgement came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -395,6 +429,12 @@ mod tests {
         EventArgs::new(array)
     }
 
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Fields {
+        a: u8,
+        b: String,
+    }
+
     #[test]
     fn arguments_by_position_and_by_name() {
         let two = args(r#"[1, "b", null]"#);
@@ -405,6 +445,15 @@ mod tests {
         let object = args(r#"[{"a":1,"b":2}]"#);
         let named: Named<HashMap<String, u8>> = FromArgs::from_args(&object).unwrap();
         assert_eq!(named.0["b"], 2);
+        let both = [r#"[{"b":"x","a":1}]"#, r#"[1,"x"]"#, r#"[ 1, "x", 3]"#];
+        for text in both {
+            let named: Named<Fields> = FromArgs::from_args(&args(text)).unwrap();
+            let want = Fields {
+                a: 1,
+                b: "x".to_owned(),
+            };
+            assert_eq!(named, Named(want), "{text}");
+        }
     }
 
     #[test]
@@ -413,6 +462,17 @@ mod tests {
         assert_eq!(few.to_string(), "argument 2 is missing");
         let other = <(u8,)>::from_args(&args("[300]")).unwrap_err();
         assert!(other.to_string().starts_with("argument 1: "), "{other}");
+        for (text, why) in [
+            ("[]", "argument 1 is missing"),
+            (r#"[{"a":1}]"#, "argument 1: missing field `b`"),
+            ("[1]", "arguments by position: invalid length 1"),
+            (r#"["x",1]"#, "arguments by position: invalid type: string"),
+        ] {
+            let wrong = Named::<Fields>::from_args(&args(text)).unwrap_err();
+            assert!(wrong.to_string().starts_with(why), "{wrong}");
+        }
+        let map = Named::<HashMap<String, u8>>::from_args(&args("[1]"));
+        assert!(map.is_err());
     }
 
     #[test]

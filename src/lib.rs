@@ -93,7 +93,7 @@ pub use connection::{
 };
 pub use error::Error;
 pub use events::{
-    Ack, AckError, Args, EventArgs, Events, FromArgs, IntoArgs, IntoReply, Named, Pending,
+    Ack, AckError, Acked, Args, EventArgs, Events, FromArgs, IntoArgs, IntoReply, Named, Pending,
     WrongArgs,
 };
 /// What sources are made of: [`IoLoop::add_handler`] and [`ServerLoop::add_handler`] take those of this

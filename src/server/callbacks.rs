@@ -166,6 +166,9 @@ impl<S: 'static> Core<S> {
                 Next::Answered(conn) => self.resume(io, conn),
                 Next::ChannelOpened(id) => self.channel_opened(io, id),
                 Next::ChannelMessage(id, text) => self.channel_message(id, &text),
+                Next::Gathered(job) => {
+                    self.on_app(io, "acknowledgements", |app| job(app));
+                }
                 Next::Loop(job) => {
                     let sources = &mut self.sources;
                     let mut io = super::ServerLoop { io, sources };

@@ -1,21 +1,21 @@
 //! Events that go out, and acknowledgements both ways.
 
-use super::cx::{AppIo, Cx, Io};
-use super::engine::{Dead, Engine, Life};
+use super::cx::{App, AppIo, Cx, Io};
+use super::engine::{Dead, Engine, Life, Next};
 use super::object::{At, Object};
 use super::remote::Remote;
 use super::socketio::Generation;
 use super::target::Target;
 use super::timers::{TimerId, TimerRun};
 use crate::connection::{Connection, ConnectionId, Dialect, IntoMessage, Message, Sent};
-use crate::events::{self, Ack, AckError, IntoArgs};
+use crate::events::{self, Ack, AckError, Acked, IntoArgs};
 use crate::proto::sio06;
 use crate::proto::sio09::packet::{self, AckId};
-use serde_json::Value;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// What runs when an acknowledgement has come, or will not come.
-pub(crate) type AckJob<S> =
-    Box<dyn FnOnce(&mut dyn Object<S>, At<'_, S>, Result<Vec<Value>, AckError>)>;
+pub(crate) type AckJob<S> = Box<dyn FnOnce(&mut dyn Object<S>, At<'_, S>, Acked)>;
 
 /// Acknowledgements that a connection waits for.
 pub(crate) struct Acks<S: 'static> {
@@ -69,7 +69,7 @@ impl<C: Connection> Io<'_, C> {
         &self,
         name: &str,
         args: impl IntoArgs,
-        then: impl FnOnce(&mut C, &mut Cx<'_, C>, Result<Vec<Value>, AckError>) + 'static,
+        then: impl FnOnce(&mut C, &mut Cx<'_, C>, Acked) + 'static,
     ) -> Sent {
         let then = ack_job(then);
         self.app().with_args(&args, |app, args| {
@@ -86,7 +86,7 @@ impl<C: Connection> Io<'_, C> {
     pub fn send_ack(
         &self,
         message: impl IntoMessage,
-        then: impl FnOnce(&mut C, &mut Cx<'_, C>, Result<Vec<Value>, AckError>) + 'static,
+        then: impl FnOnce(&mut C, &mut Cx<'_, C>, Acked) + 'static,
     ) -> Sent {
         let then = ack_job(then);
         self.app().with_message(&message, |shared, message| {
@@ -127,7 +127,7 @@ impl<C: Connection> Io<'_, C> {
 }
 
 fn ack_job<C: Connection>(
-    then: impl FnOnce(&mut C, &mut Cx<'_, C>, Result<Vec<Value>, AckError>) + 'static,
+    then: impl FnOnce(&mut C, &mut Cx<'_, C>, Acked) + 'static,
 ) -> AckJob<C::State> {
     Box::new(move |object, at, result| {
         // The id was handed out by the connection itself, so the type is right.
@@ -176,6 +176,76 @@ impl<S: 'static> Target<'_, S> {
             engine.give_ids(ids);
             count
         })
+    }
+
+    /// Sends an event to each, and `then` runs when every one of them has acknowledged it or will not: it is
+    /// closed, or its `ack_timeout` is over. `then` gets the answers in the order in which they came. Answers
+    /// for how many it was queued; the others are not among them: those that speak a family without events,
+    /// wait for `acks_max` acknowledgements already, or are gone. With nobody to ask the list is empty.
+    pub fn emit_ack(
+        self,
+        name: &str,
+        args: impl IntoArgs,
+        then: impl FnOnce(&mut App<'_, S>, Vec<(ConnectionId, Acked)>) + 'static,
+    ) -> usize {
+        let io = self.io();
+        let volatile = self.is_volatile();
+        let ids = self.ids();
+        let gathering = Rc::new(RefCell::new(Gathering {
+            asked: 0,
+            answers: Vec::new(),
+            then: Some(Box::new(then)),
+        }));
+        io.with_args(&args, |app, args| {
+            let mut engine = app.shared().engine.borrow_mut();
+            for &id in &ids {
+                let backlogged = |engine: &Engine<S>| {
+                    let entry = engine.connections.get(id.0);
+                    entry.is_some_and(|entry| engine.is_backlogged(entry.link))
+                };
+                if volatile && backlogged(&engine) {
+                    continue;
+                }
+                let all = Rc::clone(&gathering);
+                let one: AckJob<S> = Box::new(move |_, at, answer| {
+                    let mut all = all.borrow_mut();
+                    all.answers.push((id, answer));
+                    all.end(&mut at.shared.engine.borrow_mut());
+                });
+                let sent = engine.with_ack(id, one, |engine, n| {
+                    engine.emit(id, name, args, AckId::Data(n))
+                });
+                let asked = matches!(sent, Sent::Queued | Sent::Full);
+                gathering.borrow_mut().asked += usize::from(asked);
+            }
+            engine.give_ids(ids);
+            let mut all = gathering.borrow_mut();
+            all.end(&mut engine);
+            all.asked
+        })
+    }
+}
+
+/// What several are to acknowledge.
+struct Gathering<S: 'static> {
+    asked: usize,
+    answers: Vec<(ConnectionId, Acked)>,
+    then: Option<Gathered<S>>,
+}
+
+type Gathered<S> = Box<dyn FnOnce(&mut App<'_, S>, Vec<(ConnectionId, Acked)>)>;
+
+impl<S: 'static> Gathering<S> {
+    /// Hands the answers over if they are all there.
+    fn end(&mut self, engine: &mut Engine<S>) {
+        if self.answers.len() < self.asked {
+            return;
+        }
+        if let Some(then) = self.then.take() {
+            let answers = std::mem::take(&mut self.answers);
+            let job = Next::Gathered(Box::new(move |app| then(app, answers)));
+            engine.next.push_back(job);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::request::Kept;
 use super::response::Response;
 use super::sessions::{SessionKey, Sessions};
 use super::socketio::Generation;
-use super::timers::{Timer, TimerId, TimerRun, TimerTag};
+use super::timers::{AppJob, Timer, TimerId, TimerRun, TimerTag};
 use super::websocket::Shake;
 use crate::config::Settings;
 use crate::conn::{ConnKey, Conns};
@@ -241,6 +241,8 @@ pub(crate) enum Next<S: 'static> {
     ChannelOpened(ConnectionId),
     /// A message for a channel.
     ChannelMessage(ConnectionId, Box<str>),
+    /// What several have acknowledged is there.
+    Gathered(AppJob<S>),
     /// Something for the loop itself.
     Loop(LoopJob<S>),
     Drain(Duration),

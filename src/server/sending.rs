@@ -225,7 +225,7 @@ impl<S: 'static> Engine<S> {
     }
 
     /// Whether what was sent earlier has not been taken yet.
-    fn is_backlogged(&self, link: Link) -> bool {
+    pub(crate) fn is_backlogged(&self, link: Link) -> bool {
         match link {
             Link::WebSocket(conn) | Link::SockJs(conn) => self.conns.is_blocked(conn),
             Link::Session(key) | Link::SocketIo(key) => self.is_session_backlogged(key),

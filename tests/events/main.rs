@@ -14,6 +14,7 @@ mod answers;
 mod asks;
 mod chance;
 mod endpoints;
+mod gathered;
 mod ordered;
 mod semantics;
 mod sends;

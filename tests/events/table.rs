@@ -4,30 +4,14 @@ use crate::support::*;
 use dustdevil::{
     Cause, CloseReason, Connection, Cx, Event, Events, Message, Named, Router, Routes, Settings,
 };
-use serde_core::Deserialize;
+use serde::Deserialize;
 use serde_json::Value;
 
 /// What a handler takes by name.
+#[derive(Deserialize)]
 struct Point {
     x: i32,
     label: Option<String>,
-}
-
-/// By hand: the derive is one more crate for one struct.
-impl<'de> Deserialize<'de> for Point {
-    fn deserialize<D: serde_core::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        use serde_core::de::Error;
-        let mut map = serde_json::Map::<String, Value>::deserialize(from)?;
-        let x = map
-            .remove("x")
-            .ok_or_else(|| D::Error::missing_field("x"))?;
-        let x = x.as_i64().and_then(|x| i32::try_from(x).ok());
-        let label = map.remove("label");
-        Ok(Self {
-            x: x.ok_or_else(|| D::Error::custom("x is no number"))?,
-            label: label.and_then(|label| label.as_str().map(str::to_owned)),
-        })
-    }
 }
 
 /// A class with a handler for each kind of arguments. It writes down what it is called with.
@@ -104,6 +88,8 @@ const FIT: &[(&str, &str, &str)] = &[
     ("two",         r#"[1,"b",[[[]]]]"#,               "two 1 b"),
     ("eight",       "[1,2,3,4,5,6,7,8,9]",             "(1, 2, 3, 4, 5, 6, 7, 8)"),
     ("point",       r#"[{"x":1},2]"#,                  "point 1 None"),
+    ("point",       r#"[1,"a",2]"#,                    "point 1 Some(\"a\")"),
+    ("point",       "[1, null]",                       "point 1 None"),
     // Numbers at their ends.
     ("all",         "[18446744073709551616,-9223372036854775809]", "all [1.8446744073709552e+19,-9.223372036854776e+18]"),
     ("real",        "[1e308]",                         "real 1e308"),
@@ -141,6 +127,8 @@ const WRONG: &[(&str, &str)] = &[
     ("point", "[]"),
     ("point", "[1]"),
     ("point", "[{}]"),
+    ("point", "[\"a\",1]"),
+    ("point", "[[1,null]]"),
     ("point", "[{\"x\":1e99}]"),
     ("real",  "[1e400]"),
     ("real",  "[-1e400]"),

@@ -328,7 +328,10 @@ impl<S: 'static> Core<S> {
             Ok(Handled::Answered(Answer::Later)) => return,
             Ok(Handled::Unknown) => None,
             Ok(Handled::Wrong(wrong)) => {
-                log::info!("{id}: an event does not have the arguments it should: {wrong}");
+                loud!(
+                    info,
+                    "{id}: an event does not have the arguments it should: {wrong}"
+                );
                 engine.conns.stats.protocol_errors += 1;
                 return engine.close(id, Cause::Error, 1011, "wrong arguments");
             }
