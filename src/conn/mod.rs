@@ -126,7 +126,9 @@ impl Conn {
             // Once we have closed, the peer's close frame is all that counts, and makes no output.
             // Between the two marks of the output it is as it was: `full` remembers.
             Protocol::WebSocket(ws) => {
-                ws.machine.state() != State::Open || !(self.held || self.full)
+                ws.machine.state() != State::Open
+                    || !(self.held || self.full)
+                    || ws.machine.awaits_nonce()
             }
         }
     }
@@ -279,6 +281,16 @@ impl Conn {
         self.out.len() + self.held_input
     }
 
+    /// Bytes that wait to be sent, those that a nonce has to come before among them.
+    #[inline]
+    pub(crate) fn waiting(&self) -> usize {
+        let kept = match &self.protocol {
+            Protocol::WebSocket(ws) => ws.machine.waiting(),
+            Protocol::Http(_) | Protocol::Policy(_) | Protocol::Closing(_) => 0,
+        };
+        self.out.len() + kept
+    }
+
     /// Keeps input for later.
     pub(crate) fn stash(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
@@ -318,7 +330,7 @@ pub(crate) struct Conns {
     pub(crate) current: Option<ConnKey>,
     /// Unwritten bytes of all conns.
     pub(crate) queued: usize,
-    /// Bytes of unfinished and put-off input of all conns.
+    /// Bytes of unfinished and put-off input of all conns, and of what waits for a nonce.
     pub(crate) held_input: usize,
     pub(crate) now: Instant,
     /// The value of `Date`, of this second.
@@ -355,7 +367,7 @@ impl Conns {
         self.queued + self.held_input
     }
 
-    /// Counts the input that a conn keeps.
+    /// Counts the input that a conn keeps, and the output that it cannot even queue yet.
     #[inline]
     pub(crate) fn count_input(&mut self, key: ConnKey) {
         let Some(conn) = self.arena.get_mut(key) else {
@@ -364,7 +376,7 @@ impl Conns {
         let kept = conn.pending_len()
             + match &conn.protocol {
                 Protocol::Http(http) => http.reader.held_bytes(),
-                Protocol::WebSocket(ws) => ws.machine.held_bytes(),
+                Protocol::WebSocket(ws) => ws.machine.held_bytes() + ws.machine.waiting(),
                 Protocol::Policy(asking) => asking.asked.len(),
                 Protocol::Closing(_) => 0,
             };
@@ -447,6 +459,7 @@ impl Conns {
             ws.machine.send(Kind::Text, text, out);
             self.queued += out.len() - before;
         }
+        self.count_input(key);
     }
 
     /// Queues a text message that has waited elsewhere: it is not counted again, and never too much.
@@ -454,7 +467,7 @@ impl Conns {
         let high = self.settings.write_high_bytes;
         self.send_last(key, text);
         if let Some(conn) = self.arena.get_mut(key) {
-            conn.full |= conn.out.len() > high;
+            conn.full |= conn.waiting() > high;
         }
         self.mark_dirty(key);
     }
@@ -487,12 +500,13 @@ impl Conns {
             // A draft without a closing handshake: there is no answer to wait for.
             conn.close(self.settings.linger_timeout);
         }
+        self.count_input(key);
         self.mark_dirty(key);
     }
 
     /// Bytes that wait to be written to a conn.
     pub(crate) fn waiting(&self, key: ConnKey) -> usize {
-        self.arena.get(key).map_or(0, |conn| conn.out.len())
+        self.arena.get(key).map_or(0, Conn::waiting)
     }
 
     /// Whether a conn has refused bytes.
@@ -518,10 +532,14 @@ impl Conns {
         let Some(added) = put(ws, &mut conn.out, &mut self.pool) else {
             return Queued::Gone;
         };
+        let kept = ws.machine.waiting();
         self.queued += added;
         self.stats.messages_out += 1;
-        let over = waiting + added > self.settings.write_high_bytes;
+        let over = conn.out.len() + kept > self.settings.write_high_bytes;
         conn.full |= over;
+        if kept > 0 {
+            self.count_input(key);
+        }
         self.mark_dirty(key);
         if over { Queued::OverHigh } else { Queued::Yes }
     }

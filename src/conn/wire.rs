@@ -20,12 +20,21 @@ impl Wire {
         matches!(self, Self::Rfc6455(_))
     }
 
-    /// Bytes that wait in here to be sent.
+    /// Bytes that wait in here to be sent: until a nonce has come.
     #[inline]
     pub(crate) fn waiting(&self) -> usize {
         match self {
-            Self::Hixie(machine) if machine.awaits_nonce() => machine.held_bytes(),
-            Self::Hixie(_) | Self::Rfc6455(_) => 0,
+            Self::Rfc6455(_) => 0,
+            Self::Hixie(machine) => machine.waiting(),
+        }
+    }
+
+    /// Whether a nonce has to come before all else.
+    #[inline]
+    pub(crate) fn awaits_nonce(&self) -> bool {
+        match self {
+            Self::Rfc6455(_) => false,
+            Self::Hixie(machine) => machine.awaits_nonce(),
         }
     }
 

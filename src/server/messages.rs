@@ -44,8 +44,10 @@ impl<S: 'static> Core<S> {
                 break true;
             };
             // The same rule as in `Conn::wants_input`, or `read` would go round in a circle.
-            let open = ws.machine.state() == State::Open;
-            if *work >= budget || (open && (conn.held || conn.full)) {
+            let paused = (conn.held || conn.full)
+                && ws.machine.state() == State::Open
+                && !ws.machine.awaits_nonce();
+            if *work >= budget || paused {
                 break false;
             }
             let limits = &self.limits[ws.mount as usize];

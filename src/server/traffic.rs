@@ -206,7 +206,7 @@ impl<S: 'static> Core<S> {
             return;
         };
         let session = conn.session();
-        if conn.full && conn.out.len() <= settings.write_low_bytes {
+        if conn.full && conn.waiting() <= settings.write_low_bytes {
             conn.full = false;
             match owner(conn.owner()) {
                 Some(id) => engine.next.push_back(Next::Writable(id)),

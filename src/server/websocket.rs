@@ -335,7 +335,6 @@ impl<S: 'static> Core<S> {
         conn.was_websocket = true;
         // The timer was armed for the request, and its deadline says nothing about what follows.
         let timer = conn.timer.take();
-        conn.full |= added > conns.settings.write_high_bytes;
         conn.protocol = Protocol::WebSocket(WebSocket {
             machine,
             owner,
@@ -343,6 +342,8 @@ impl<S: 'static> Core<S> {
             mount,
             ages,
         });
+        conn.full |= conn.waiting() > conns.settings.write_high_bytes;
+        conns.count_input(key);
         conns.mark_dirty(key);
         if let Some((_, timeout)) = timer {
             io.remove_timeout(timeout);

@@ -213,6 +213,127 @@ fn a_nonce_that_does_not_come() {
     assert_eq!(rig.stats().conns_open, 0);
 }
 
+/// What waits for a nonce counts: for the sender, who is told when it was taken, and for the server.
+#[test]
+fn what_waits_for_a_nonce_is_counted() {
+    let settings = Settings {
+        write_low_bytes: 1 << 10,
+        write_high_bytes: 4 << 10,
+        write_max_bytes: 64 << 10,
+        buffers_max_bytes: 1 << 20,
+        ..Settings::default()
+    };
+    let script = Rc::new(Script {
+        writable: Box::new(|me, _| me.script.note("writable")),
+        ..Script::default()
+    });
+    let routes = Routes::new().websocket("/old", &router(&script), old());
+    let mut rig = Rig::new(World::new(), settings, routes);
+    let mut client = rig.raw();
+    client.write(head("/old", KEYS).as_bytes());
+    until(&mut rig, &mut client, "\r\n\r\n");
+    let text = "x".repeat(3000);
+    let id = script.id(0);
+    let send = |rig: &mut Rig<World>| {
+        let sent = rig.server.with_app(|app| app.to(id).send(&text)).unwrap();
+        rig.settle();
+        assert_eq!(sent, 1);
+    };
+    let held = |rig: &mut Rig<World>| {
+        let stats = rig.stats();
+        stats.bytes_unfinished + stats.bytes_queued
+    };
+    for n in 1..=3 {
+        send(&mut rig);
+        assert_eq!(held(&mut rig), n * 3002);
+    }
+    assert_eq!(script.taken(), [""; 0], "nobody has taken it");
+    client.write(NONCE);
+    let got = until(&mut rig, &mut client, "x\u{fffd}");
+    assert_eq!(got.matches(&*text).count(), 3);
+    assert_eq!(script.taken(), ["writable"]);
+    assert_eq!(held(&mut rig), 0);
+    // Many of them, and much for each.
+    let clients: Vec<_> = (0..40)
+        .map(|_| {
+            let mut client = rig.raw();
+            client.write(head("/old", KEYS).as_bytes());
+            until(&mut rig, &mut client, "\r\n\r\n");
+            client
+        })
+        .collect();
+    for _ in 0..12 {
+        rig.server
+            .with_app(|app| {
+                app.to_each(script.ids.borrow()[1..].iter().copied())
+                    .send(&text)
+            })
+            .unwrap();
+        rig.settle();
+        assert!(held(&mut rig) < 1 << 20);
+    }
+    let stats = rig.stats();
+    assert!(stats.memory_closes > 0 && stats.overflows == 0, "{stats:?}");
+    assert_eq!(script.last_reason().cause, Cause::Overflow);
+    client.write(b"\0still here\xff");
+    until(&mut rig, &mut client, "\0still here\u{fffd}");
+    // One alone gets no more than it may.
+    let mut alone = rig.raw();
+    alone.write(head("/old", KEYS).as_bytes());
+    until(&mut rig, &mut alone, "\r\n\r\n");
+    let id = *script.ids.borrow().last().unwrap();
+    let full = rig.server.with_app(|app| {
+        let long = "x".repeat(64 << 10);
+        [app.to(id).send(&long), app.to(id).send("x")]
+    });
+    assert_eq!(full.unwrap(), [1, 0]);
+    assert_eq!(rig.stats().overflows, 1);
+    drop((clients, alone, client));
+    rig.settle();
+    assert_eq!(held(&mut rig), 0);
+}
+
+/// A connection that holds its messages, or is behind, is asked for its nonce all the same.
+#[test]
+fn a_nonce_is_read_whatever_waits() {
+    for word in ["hold", "much"] {
+        let script = Script {
+            open: Box::new(move |me, cx, _| {
+                match word {
+                    "hold" => {
+                        let held = cx.ordered();
+                        cx.after(secs(1), move |_, _| drop(held));
+                    }
+                    _ => {
+                        let sent: Vec<_> = (0..2).map(|_| cx.send("x".repeat(300 << 10))).collect();
+                        me.script.note(format!("{sent:?}"));
+                    }
+                }
+                Ok(())
+            }),
+            ..Script::default()
+        };
+        let (mut rig, script) = everywhere(script);
+        let mut client = rig.raw();
+        client.write(head("/old", KEYS).as_bytes());
+        until(&mut rig, &mut client, "\r\n\r\n");
+        client.write(NONCE);
+        client.write(b"\0one\xff");
+        if word == "hold" {
+            assert_eq!(until(&mut rig, &mut client, PROOF), PROOF);
+            rig.settle();
+            client.silent(&mut rig);
+            rig.pass(secs(1));
+        } else {
+            assert_eq!(script.taken(), ["[Full, Full]"]);
+        }
+        until(&mut rig, &mut client, "\0one\u{fffd}");
+        drop(client);
+        rig.settle();
+        assert_eq!(rig.stats().conns_open, 0);
+    }
+}
+
 #[test]
 fn what_is_broken_ends() {
     for bytes in [&b"\x80\x01x"[..], b"x", b"\0\xc3(\xff"] {

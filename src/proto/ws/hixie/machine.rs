@@ -163,19 +163,26 @@ impl Machine {
     /// Bytes came. Nothing hangs on it here: no ping waits for a sign of life.
     pub fn heard(&mut self, _now: Instant) {}
 
-    /// Bytes that are kept: of an unfinished message, or frames that wait for the nonce.
+    /// Bytes that are kept of an unfinished message.
     pub fn held_bytes(&self) -> usize {
         match &self.part {
-            Part::Nonce(nonce) => nonce.frames.len(),
             Part::Text(text) => text.bytes.len(),
-            Part::Type | Part::Closing => 0,
+            Part::Nonce(_) | Part::Type | Part::Closing => 0,
+        }
+    }
+
+    /// Bytes that wait for the nonce, to be sent.
+    pub fn waiting(&self) -> usize {
+        match &self.part {
+            Part::Nonce(nonce) => nonce.frames.len(),
+            Part::Text(_) | Part::Type | Part::Closing => 0,
         }
     }
 
     /// Sends a message. `false`, and nothing: the connection is closing or closed; the message is
     /// binary, which the drafts cannot say; it holds a byte FF, so it is no text.
     ///
-    /// Before the nonce has come it is kept, and counts in [`Self::held_bytes`].
+    /// Before the nonce has come it is kept, and counts in [`Self::waiting`].
     pub fn send(&mut self, kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> bool {
         let may = self.state == State::Open
             && kind == Kind::Text
@@ -670,7 +677,7 @@ mod tests {
             assert_eq!(script.out.is_empty(), !came, "cut after {cut}");
             assert_eq!(script.machine.awaits_nonce(), !came, "cut after {cut}");
             if !came {
-                assert_eq!(script.machine.held_bytes(), b"\0early\xff".len());
+                assert_eq!(script.machine.waiting(), b"\0early\xff".len());
             }
             script.read(&bytes[cut..]);
             assert!(script.machine.send(Kind::Text, b"late", &mut script.out));
