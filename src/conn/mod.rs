@@ -291,6 +291,13 @@ impl Conn {
         self.out.len() + kept
     }
 
+    /// Whether there is input that was put off.
+    #[inline]
+    pub(crate) fn has_input(&self) -> bool {
+        let left = matches!(&self.protocol, Protocol::WebSocket(ws) if ws.left.is_some());
+        left || self.pending.is_some()
+    }
+
     /// Keeps input for later.
     pub(crate) fn stash(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
@@ -376,7 +383,10 @@ impl Conns {
         let kept = conn.pending_len()
             + match &conn.protocol {
                 Protocol::Http(http) => http.reader.held_bytes(),
-                Protocol::WebSocket(ws) => ws.machine.held_bytes() + ws.machine.waiting(),
+                Protocol::WebSocket(ws) => {
+                    let left = ws.left.as_ref().map_or(0, |left| left.len());
+                    ws.machine.held_bytes() + ws.machine.waiting() + left
+                }
                 Protocol::Policy(asking) => asking.asked.len(),
                 Protocol::Closing(_) => 0,
             };

@@ -16,6 +16,8 @@ pub(crate) struct WebSocket {
     pub(crate) session: u64,
     /// Which mount, for its limits.
     pub(crate) mount: u32,
+    /// What is left of a message that holds several: they take turns.
+    pub(crate) left: Option<Box<str>>,
     /// Only where the mount has limits on rate, idleness or age.
     pub(crate) ages: Option<Box<Ages>>,
 }
@@ -191,6 +193,7 @@ mod tests {
 
     fn websocket(limits: &Limits) -> WebSocket {
         WebSocket {
+            left: None,
             machine: Wire::Rfc6455(machine::Machine::new(at(0))),
             owner: 1,
             session: 0,

@@ -163,6 +163,7 @@ impl<S: 'static> Core<S> {
                         self.resume(io, conn);
                     }
                 }
+                Next::Unblocked(session) => io.add_callback(Msg::Session(session)),
                 Next::Answered(conn) => self.resume(io, conn),
                 Next::ChannelOpened(id) => self.channel_opened(io, id),
                 Next::ChannelMessage(id, text) => self.channel_message(id, &text),
@@ -190,7 +191,7 @@ impl<S: 'static> Core<S> {
     pub(super) fn resume(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) {
         let current = self.engine().conns.current == Some(key);
         let Some(conn) = self.conn(key) else { return };
-        if !current && (conn.pending.is_some() || conn.readable) {
+        if !current && (conn.has_input() || conn.readable) {
             io.again(conn.handler, Readiness::READABLE);
         } else if !current && conn.eof {
             self.end_of_input(io, key);

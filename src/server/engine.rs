@@ -235,6 +235,8 @@ pub(crate) enum Next<S: 'static> {
     Decided(ConnectionId, Result<(), crate::connection::Reject>),
     /// A late answer is there: the conn may go on with its next request.
     Answered(ConnKey),
+    /// The inbox has room again for what is left of a send.
+    Unblocked(SessionKey),
     /// A connection that was accepted later may read what came meanwhile.
     Resumed(ConnectionId),
     /// A channel begins: its `on_open`.
@@ -354,11 +356,11 @@ impl<S: 'static> Engine<S> {
             .is_some_and(|entry| entry.life != Life::Closing)
     }
 
-    /// How many messages wait while it is held.
-    pub(crate) fn inbox_len(&self, id: ConnectionId) -> usize {
+    /// Whether no more messages may wait while it is held.
+    pub(crate) fn is_inbox_full(&self, id: ConnectionId) -> bool {
         let entry = self.connections.get(id.0);
         let rare = entry.and_then(|entry| entry.rare.as_ref());
-        rare.map_or(0, |rare| rare.inbox.len())
+        rare.is_some_and(|rare| rare.inbox.len() >= self.settings.inbox_max)
     }
 
     /// Closes for the application: nothing reaches it any more, `on_close` follows.

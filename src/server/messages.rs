@@ -9,7 +9,7 @@ use super::sockjs::MESSAGES_MAX;
 use crate::conn::websocket::Inside;
 use crate::conn::{ConnKey, Protocol};
 use crate::connection::{Cause, CloseReason, ConnectionId, Message};
-use crate::proto::sockjs::message::{self, Broken};
+use crate::proto::sockjs::message::{self, Broken, Messages};
 use crate::proto::ws::Error;
 use crate::proto::ws::machine::{Event, FRAME_WORK, State};
 use crate::reactor::IoLoop;
@@ -50,12 +50,18 @@ impl<S: 'static> Core<S> {
             if *work >= budget || paused {
                 break false;
             }
+            if let Some(text) = ws.left.take() {
+                let of = (owner(ws.owner), ws.session);
+                count += self.messages_inside(io, key, of, (&text, None), work, &mut out);
+                continue;
+            }
             let limits = &self.limits[ws.mount as usize];
-            let left = input.len();
+            let before = input.len();
             let polled = ws
                 .machine
                 .poll_event(input, &limits.machine, conn.blocked, &mut control);
-            *work += (left - input.len()).max(FRAME_WORK);
+            let counted = (before - input.len()).max(FRAME_WORK);
+            *work += counted;
             let (id, session) = (owner(ws.owner), ws.session);
             let Ok(Some(Event::Message { kind, payload })) = polled else {
                 self.put_back(&mut out);
@@ -86,21 +92,14 @@ impl<S: 'static> Core<S> {
                 continue;
             }
             let inside = limits.inside;
-            let Some(id) = id else {
-                count += self.websocket_packet(io, (key, session), &payload, &mut out);
+            last = id.or(last);
+            let Some(id) = id.filter(|_| inside == Inside::Messages) else {
+                // The machine has checked the text.
+                let text = std::str::from_utf8(&payload).unwrap_or_default();
+                let of = (id, session);
+                count += self.messages_inside(io, key, of, (text, Some(counted)), work, &mut out);
                 continue;
             };
-            last = Some(id);
-            if inside == Inside::SockJs {
-                match self.sockjs_messages(io, id, &payload, &mut out) {
-                    Ok(messages) => count += messages,
-                    Err(broken) => {
-                        self.put_back(&mut out);
-                        self.sockjs_failed(io, key, id, broken);
-                    }
-                }
-                continue;
-            }
             count += 1;
             let message = Message::new(kind, &payload);
             if !self.message(id, message, &mut out) {
@@ -117,25 +116,73 @@ impl<S: 'static> Core<S> {
         go_on
     }
 
+    /// Takes the messages out of one that holds several, or out of what is left of it; answers how many there
+    /// were. `counted`: the work that it was counted as when it came, just now.
+    #[inline]
+    fn messages_inside(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        key: ConnKey,
+        (id, session): (Option<ConnectionId>, u64),
+        (text, counted): (&str, Option<usize>),
+        work: &mut usize,
+        out: &mut Out<S>,
+    ) -> u64 {
+        let mut share = self.share();
+        let (count, rest) = match id {
+            None => self.websocket_packet(io, (key, session), text, &mut share, out),
+            Some(id) => {
+                let messages = match counted {
+                    Some(_) => message::websocket(text),
+                    None => Ok(Messages::left(text)),
+                };
+                match messages {
+                    Ok(messages) => self.sockjs_messages(io, id, messages, &mut share, out),
+                    Err(broken) => {
+                        self.put_back(out);
+                        self.sockjs_failed(io, key, id, broken);
+                        (0, "")
+                    }
+                }
+            }
+        };
+        let budget = self.settings.work_per_turn_bytes;
+        *work += share.used(budget).saturating_sub(counted.unwrap_or(0));
+        if !rest.is_empty() {
+            *work = budget.max(*work);
+            self.leave(key, rest);
+        }
+        count
+    }
+
     /// Takes the messages out of a frame of SockJS.
-    fn sockjs_messages(
+    fn sockjs_messages<'t>(
         &mut self,
         io: &mut IoLoop<Msg>,
         id: ConnectionId,
-        bytes: &[u8],
+        mut messages: Messages<'t>,
+        share: &mut Share,
         out: &mut Out<S>,
-    ) -> Result<u64, Broken> {
-        let text = std::str::from_utf8(bytes).map_err(|_| Broken::Json)?;
-        let mut messages = message::websocket(text)?;
+    ) -> (u64, &'t str) {
         if messages.are_more_than(MESSAGES_MAX) {
             self.put_back(out);
             let engine = self.engine();
             engine.close(id, Cause::Protocol, 1008, "too many messages");
             self.follow_up(io);
-            return Ok(0);
+            return (0, "");
         }
-        let delivered = self.deliver(io, id, &mut messages, &mut Share::all(), out);
-        Ok(delivered.count)
+        let delivered = self.deliver(io, id, &mut messages, share, out);
+        (delivered.count, messages.rest())
+    }
+
+    /// Keeps what is left of a message for the next turn.
+    fn leave(&mut self, key: ConnKey, rest: &str) {
+        let Some(conn) = self.conn(key) else { return };
+        if let Protocol::WebSocket(ws) = &mut conn.protocol {
+            if ws.owner != 0 || ws.session != 0 {
+                ws.left = Some(rest.into());
+            }
+        }
     }
 
     /// A frame of SockJS is broken: the WebSocket is closed without one of our own.

@@ -1,10 +1,11 @@
-//! Sends of clients that poll: a turn hands on as many of their messages as its share allows, and when
-//! all are handed on, and the inbox has room, the request is answered.
+//! Messages that come together, in a send of a client that polls or in one message of a WebSocket: a turn
+//! hands on as many as its share allows and the inbox has room for. A send is answered when all are handed on, and
+//! the inbox has room for more.
 
 use super::Msg;
 use super::core::Core;
 use super::engine::{Engine, Next};
-use super::sessions::{Family, Place, SessionKey, Virtual};
+use super::sessions::{Family, Place, SessionKey};
 use crate::conn::http1::{OutBody, Outgoing};
 use crate::proto::sockjs::message::Messages;
 use crate::proto::ws::machine::FRAME_WORK;
@@ -13,20 +14,17 @@ use crate::reactor::IoLoop;
 /// A send that is not answered yet.
 pub(crate) struct Unanswered {
     at: Place,
-    /// The messages that are left for later turns; empty: the answer waits for room in the inbox.
+    /// The messages that are left.
     rest: Box<str>,
+    /// Whether the inbox has no room for them, or for the answer; else they wait for their turn.
+    blocked: bool,
 }
 
-/// What one turn may hand on of a send: so much work, of which a message makes as much as a frame of a
-/// WebSocket with it would.
+/// What one turn may hand on of messages that came together: so much work, of which each makes as much as a
+/// frame of a WebSocket with it would.
 pub(crate) struct Share(usize);
 
 impl Share {
-    /// Everything.
-    pub(crate) fn all() -> Self {
-        Self(usize::MAX)
-    }
-
     /// Takes what a message makes.
     #[inline]
     pub(crate) fn take(&mut self, message_bytes: usize) {
@@ -35,6 +33,11 @@ impl Share {
 
     pub(crate) fn is_over(&self) -> bool {
         self.0 == 0
+    }
+
+    /// What was taken of so much.
+    pub(crate) fn used(&self, budget: usize) -> usize {
+        budget - self.0
     }
 }
 
@@ -52,7 +55,8 @@ impl<S: 'static> Core<S> {
         rest: &str,
     ) {
         let engine = self.engine();
-        if rest.is_empty() && !engine.is_session_inbox_full(key) {
+        let blocked = engine.is_session_inbox_full(key);
+        if rest.is_empty() && !blocked {
             return engine.answer_send(&at);
         }
         let Some(entry) = engine.sessions.arena.get_mut(key) else {
@@ -61,9 +65,10 @@ impl<S: 'static> Core<S> {
         entry.send = Some(Unanswered {
             at,
             rest: rest.into(),
+            blocked,
         });
-        if !rest.is_empty() {
-            engine.conns.held_input += rest.len();
+        engine.conns.held_input += rest.len();
+        if !blocked {
             io.add_callback(Msg::Session(key));
         }
     }
@@ -71,11 +76,11 @@ impl<S: 'static> Core<S> {
     /// The next turn of a send.
     pub(super) fn go_on_with_send(&mut self, io: &mut IoLoop<Msg>, key: SessionKey) {
         let engine = self.engine();
-        let entry = engine.sessions.arena.get(key);
-        if !entry.is_some_and(Virtual::has_messages_left) {
+        if engine.is_session_inbox_full(key) {
+            engine.block_send(key);
             return;
         }
-        let Some(Unanswered { at, rest }) = engine.take_send(key) else {
+        let Some(Unanswered { at, rest, .. }) = engine.take_send(key) else {
             return;
         };
         let entry = self.engine().sessions.arena.get(key);
@@ -108,13 +113,28 @@ impl<S: 'static> Engine<S> {
         }
     }
 
-    /// The inbox may have room again, for which the answer to a send has waited.
+    fn block_send(&mut self, key: SessionKey) {
+        let entry = self.sessions.arena.get_mut(key);
+        if let Some(send) = entry.and_then(|entry| entry.send.as_mut()) {
+            send.blocked = true;
+        }
+    }
+
+    /// The inbox may have room again, for which a send has waited.
     pub(crate) fn inbox_has_room(&mut self, key: SessionKey) {
-        let entry = self.sessions.arena.get(key);
-        let waits = entry.is_some_and(|entry| !entry.has_messages_left());
         // The inbox of another endpoint may be full still.
-        if waits && !self.is_session_inbox_full(key) {
-            self.end_send(key);
+        if self.is_session_inbox_full(key) {
+            return;
+        }
+        let entry = self.sessions.arena.get_mut(key);
+        let send = entry.and_then(|entry| entry.send.as_mut());
+        let Some(send) = send.filter(|send| send.blocked) else {
+            return;
+        };
+        send.blocked = false;
+        match send.rest.is_empty() {
+            true => self.end_send(key),
+            false => self.next.push_back(Next::Unblocked(key)),
         }
     }
 
@@ -131,12 +151,5 @@ impl<S: 'static> Engine<S> {
         if self.conns.answer(at.conn, at.serial, response) {
             self.next.push_back(Next::Answered(at.conn));
         }
-    }
-}
-
-impl Virtual {
-    /// Whether messages of a send wait for their turn.
-    fn has_messages_left(&self) -> bool {
-        self.send.as_ref().is_some_and(|send| !send.rest.is_empty())
     }
 }

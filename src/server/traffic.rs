@@ -45,7 +45,7 @@ impl<S: 'static> Core<S> {
                 io.again(handler, Readiness::READABLE);
                 break;
             }
-            if conn.pending.is_some() && conn.takes_pending(settings) {
+            if conn.has_input() && conn.takes_pending(settings) {
                 let mut pending = *conn.pending.take().unwrap_or_default();
                 self.input(io, key, &mut pending, &mut work);
                 self.settle(io, key);
@@ -111,9 +111,9 @@ impl<S: 'static> Core<S> {
         let now = io.now();
         let linger_max = self.settings.linger_bytes_max;
         let mut input = Input::new(bytes);
-        while !input.is_empty() {
+        loop {
             let Some(conn) = self.conn(key) else { return };
-            if conn.pending.is_some() {
+            if conn.pending.is_some() || (input.is_empty() && !conn.has_input()) {
                 break;
             }
             let go_on = match &mut conn.protocol {
@@ -229,7 +229,7 @@ impl<S: 'static> Core<S> {
         // Reading had stopped; if it may go on, it does so in the next turn.
         if !current
             && ((conn.readable && conn.wants_input(settings))
-                || (conn.pending.is_some() && conn.takes_pending(settings)))
+                || (conn.has_input() && conn.takes_pending(settings)))
         {
             io.again(conn.handler, Readiness::READABLE);
         }

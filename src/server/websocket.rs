@@ -340,6 +340,7 @@ impl<S: 'static> Core<S> {
             owner,
             session: 0,
             mount,
+            left: None,
             ages,
         });
         conn.full |= conn.waiting() > conns.settings.write_high_bytes;
@@ -355,7 +356,7 @@ impl<S: 'static> Core<S> {
     fn resume_after_upgrade(&mut self, io: &mut IoLoop<Msg>, key: ConnKey) {
         let current = self.engine().conns.current == Some(key);
         let Some(conn) = self.conn(key) else { return };
-        if !current && (conn.pending.is_some() || conn.readable) {
+        if !current && (conn.has_input() || conn.readable) {
             io.again(conn.handler, crate::reactor::Readiness::READABLE);
         }
     }

@@ -2,6 +2,8 @@
 
 use crate::support::*;
 use dustdevil::{Cause, Settings, SocketIo06Settings, SocketIoSettings, Transport};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// What can be read is taken, and nobody is closed.
 #[test]
@@ -164,6 +166,104 @@ fn floods() {
     }
     assert_eq!(rig.stats().sessions_open, 300);
     rig.over(&script, ());
+}
+
+/// A turn hands on so much of a message of a WebSocket; what is left comes in the next ones, before the next
+/// message, and is lost with the session.
+#[test]
+fn a_long_message_takes_turns() {
+    for transport in SOCKETS {
+        let closing = Script {
+            message: Box::new(|me, cx, message| {
+                me.script.note(message.text().unwrap());
+                if message.text() == Some("close") {
+                    cx.close();
+                }
+            }),
+            ..Script::default()
+        };
+        let (mut rig, script) = sio_with(closing, short_turns(), mount(calm()));
+        let mut peer = rig.peer(transport);
+        let all: Vec<String> = (0..30).map(|n| n.to_string()).collect();
+        let texts: Vec<&str> = all.iter().map(String::as_str).collect();
+        let client = peer.receiver.as_mut().unwrap();
+        let taken = rig.message_by_turns(client, &payload(&texts), &script, 30);
+        assert_eq!(taken, all);
+        // Another one right behind it.
+        client.write(&masked(0x81, payload(&texts).as_bytes()));
+        client.write(&masked(0x81, payload(&["last"]).as_bytes()));
+        for turns in 0.. {
+            rig.turn();
+            let now = script.taken();
+            assert!(now.len() <= 4 && turns < 1000, "{now:?}");
+            if now.last().is_some_and(|text| text == "last") {
+                break;
+            }
+        }
+        let mut texts = texts;
+        texts[5] = "close";
+        let taken = rig.message_by_turns(client, &payload(&texts), &script, 6);
+        assert_eq!(taken, ["0", "1", "2", "3", "4", "close"]);
+        rig.settle();
+        assert_eq!(script.taken(), [""; 0]);
+        rig.over(&script, peer);
+    }
+}
+
+/// What a full inbox has no room for waits as the text that it came in, and is counted.
+#[test]
+fn a_full_inbox_holds_the_rest_back() {
+    let settings = Settings {
+        inbox_max: 3,
+        ..Settings::default()
+    };
+    for transport in ALL {
+        let shelf: Rc<RefCell<Vec<dustdevil::Ordered<Probe>>>> = Rc::default();
+        let put = Rc::clone(&shelf);
+        let holding = Script {
+            message: Box::new(move |me, cx, message| {
+                me.script.note(message.text().unwrap());
+                if message.text() == Some("hold") {
+                    put.borrow_mut().push(cx.ordered());
+                }
+            }),
+            ..Script::default()
+        };
+        let (mut rig, script) = sio_with(holding, settings.clone(), mount(calm()));
+        let mut peer = rig.peer(transport);
+        let all: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+        let mut texts = vec!["hold"];
+        texts.extend(all.iter().map(String::as_str));
+        texts[20] = "hold";
+        let sent = payload(&texts);
+        let post = match SOCKETS.contains(&transport) {
+            true => {
+                let client = peer.receiver.as_mut().unwrap();
+                client.write(&masked(0x81, sent.as_bytes()));
+                None
+            }
+            false => {
+                let path = sends(transport, &peer.sid);
+                Some(rig.start("POST", &path, FORM, form(&sent).as_bytes()))
+            }
+        };
+        rig.settle();
+        assert_eq!(script.taken(), ["hold"]);
+        let left = payload(&texts[4..]).len() as u64;
+        assert_eq!(rig.stats().bytes_unfinished, left, "{transport:?}");
+        let mut taken = vec!["hold".to_owned()];
+        while !shelf.borrow().is_empty() {
+            shelf.borrow_mut().clear();
+            rig.settle();
+            taken.extend(script.taken());
+        }
+        assert_eq!(taken, texts, "{transport:?}");
+        assert_eq!(rig.stats().bytes_unfinished, 0);
+        if let Some(mut post) = post {
+            assert_eq!(post.answer(&mut rig).status, 200);
+        }
+        rig.over(&script, peer);
+    }
 }
 
 /// A turn hands on so much of a POST; what is left comes in the next ones.

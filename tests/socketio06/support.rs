@@ -179,7 +179,7 @@ pub(crate) struct Peer {
     /// What came together with the id.
     before: Vec<String>,
     /// Its stream, its WebSocket, or its poll that waits.
-    receiver: Option<Client>,
+    pub(crate) receiver: Option<Client>,
     /// The head of the answer was read.
     begun: bool,
     /// The session has ended, as the client is told.

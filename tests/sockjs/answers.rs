@@ -60,6 +60,28 @@ impl Rig<World> {
         (taken, answer)
     }
 
+    /// What a text message of a WebSocket makes the script note, no more than four a turn, until there are as
+    /// many notes.
+    pub(crate) fn message_by_turns(
+        &mut self,
+        client: &mut Client,
+        text: &str,
+        script: &Script,
+        count: usize,
+    ) -> Vec<String> {
+        client.write_long(self, &masked(0x81, text.as_bytes()));
+        let (mut taken, mut turns) = (Vec::new(), 0);
+        while taken.len() < count {
+            self.turn();
+            let now = script.taken();
+            assert!(now.len() <= 4, "{now:?}");
+            turns = if now.is_empty() { turns + 1 } else { 0 };
+            assert!(turns < 1000, "no more than {taken:?}");
+            taken.extend(now);
+        }
+        taken
+    }
+
     /// What is there to be counted is gone at the latest after so long: all its clients are.
     pub(crate) fn over_after<T>(&mut self, time: Duration, script: &Script, clients: T) {
         drop(clients);

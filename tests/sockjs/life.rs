@@ -919,6 +919,35 @@ fn a_long_send_takes_turns() {
     }
 }
 
+/// The same of a message of a WebSocket.
+#[test]
+fn a_long_message_takes_turns() {
+    let (script, shelf) = slow();
+    let settings = Settings {
+        inbox_max: 3,
+        ..short_turns()
+    };
+    let (mut rig, script) = sockjs_with(script, settings, Default::default());
+    let mut client = rig.client("/s/0/x/websocket");
+    assert_eq!(client.text(&mut rig), "o");
+    let all: Vec<String> = (0..30).map(|n| n.to_string()).collect();
+    let body = |all: &[String]| serde_json::to_string(all).unwrap();
+    let taken = rig.message_by_turns(&mut client, &body(&all), &script, 30);
+    assert_eq!(taken, all);
+    // What a full inbox has no room for waits, too.
+    let mut all = all;
+    all[2] = "hold".to_owned();
+    let taken = rig.message_by_turns(&mut client, &body(&all), &script, 3);
+    assert_eq!(taken, all[..3]);
+    rig.settle();
+    assert_eq!(script.taken(), [""; 0]);
+    assert!(rig.stats().bytes_unfinished > 100);
+    shelf.borrow_mut().clear();
+    rig.settle();
+    assert_eq!(script.taken(), all[3..]);
+    rig.over(&script, client);
+}
+
 /// What is left of a send is lost with its session; it is answered.
 #[test]
 fn a_long_send_outlives_its_session() {

@@ -331,9 +331,8 @@ impl<S: 'static> Engine<S> {
 
     /// Whether the inbox of one of a session's connections is full.
     pub(in crate::server) fn is_session_inbox_full(&self, key: SessionKey) -> bool {
-        let max = self.settings.inbox_max;
         let entry = self.sessions.arena.get(key);
-        entry.is_some_and(|entry| entry.connections().any(|id| self.inbox_len(id) >= max))
+        entry.is_some_and(|entry| entry.connections().any(|id| self.is_inbox_full(id)))
     }
 
     /// Stops reading the WebSocket of a session, or says which one may be read again: the inbox of one of

@@ -53,7 +53,7 @@ impl<S: 'static> Core<S> {
                     count += u64::from(self.packet(io, key, text, &mut out));
                     self.follow_packet(io, &mut out);
                     share.take(text.len());
-                    if share.is_over() {
+                    if share.is_over() || self.is_inbox_full(key, &out) {
                         break;
                     }
                 }
@@ -119,31 +119,40 @@ impl<S: 'static> Core<S> {
             let incoming = Incoming::Message(message);
             count += u64::from(self.hand_over(key, ("", held), incoming, AckId::None, out));
             self.follow_packet(io, out);
+            if self.is_inbox_full(key, out) {
+                break;
+            }
         }
         (count, frames.rest())
     }
 
-    /// The packet, or the messages, of a WebSocket; answers how many messages and events there were.
-    pub(in crate::server) fn websocket_packet(
+    /// Whether what follows has to wait: an inbox is full, so nobody was called at last.
+    #[inline]
+    fn is_inbox_full(&mut self, key: SessionKey, out: &Out<S>) -> bool {
+        out.is_none() && self.engine().is_session_inbox_full(key)
+    }
+
+    /// The packet, or the messages, of a WebSocket; answers how many messages and events there were, and what
+    /// is left.
+    pub(in crate::server) fn websocket_packet<'t>(
         &mut self,
         io: &mut IoLoop<Msg>,
         (conn, bits): (ConnKey, u64),
-        bytes: &[u8],
+        text: &'t str,
+        share: &mut Share,
         out: &mut Out<S>,
-    ) -> u64 {
+    ) -> (u64, &'t str) {
         let Some(key) = SessionKey::from_bits(bits) else {
-            return 0;
+            return (0, "");
         };
         if !self.engine().is_receiver(key, conn) {
             let it = self.engine().sessions.socketio(key);
             let Some(passed) = it.and_then(|it| it.trial.take_if(|at| at.place.conn == conn))
             else {
-                return 0;
+                return (0, "");
             };
             self.engine().attach_socketio(key, passed);
         }
-        // The WebSocket's machine has checked the text.
-        let text = std::str::from_utf8(bytes).unwrap_or_default();
         match self.engine().sessions.generation(key) {
             Generation::V06 => {
                 let engine = self.engine();
@@ -154,14 +163,15 @@ impl<S: 'static> Core<S> {
                     let why = (1008, "too many messages");
                     engine.close_session_of(bits, Cause::Protocol, why);
                     engine.conns.close_websocket(conn, why.0, why.1);
-                    return 0;
+                    return (0, "");
                 }
-                self.frames(io, key, text, &mut Share::all(), out).0
+                self.frames(io, key, text, share, out)
             }
             Generation::V09 => {
                 let counts = self.packet(io, key, text, out);
                 self.follow_packet(io, out);
-                u64::from(counts)
+                share.take(text.len());
+                (u64::from(counts), "")
             }
         }
     }

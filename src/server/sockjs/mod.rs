@@ -391,6 +391,9 @@ impl<S: 'static> Core<S> {
                     break;
                 }
             }
+            if out.is_none() && self.engine().is_inbox_full(id) {
+                break;
+            }
         }
         if scratch.capacity() > TEXT_BYTES_KEPT {
             scratch = String::new();
