@@ -367,6 +367,13 @@ impl<S: 'static> Engine<S> {
         }
     }
 
+    /// Whether somebody waits for an acknowledgement.
+    pub(crate) fn awaits_ack(&self, id: ConnectionId, n: u32) -> bool {
+        let entry = self.connections.get(id.0);
+        let rare = entry.and_then(|entry| entry.rare.as_ref());
+        rare.is_some_and(|rare| rare.acks.open.iter().any(|ack| ack.id == n))
+    }
+
     /// Takes what waits for an acknowledgement.
     pub(crate) fn take_ack(&mut self, id: ConnectionId, n: u32) -> Option<AckJob<S>> {
         let rare = self.connections.get_mut(id.0)?.rare.as_mut()?;

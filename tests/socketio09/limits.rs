@@ -861,6 +861,11 @@ fn deep_acknowledgements() {
             }
         }
     }
+    // What nobody waits for is not even read.
+    let before = rig.stats().protocol_errors;
+    client.send("6:::777+[1e999]");
+    rig.settle();
+    assert_eq!(rig.stats().protocol_errors, before);
     rig.over(&script, client);
 }
 

@@ -62,6 +62,7 @@ impl Rig<World> {
 
     /// What a text message of a WebSocket makes the script note, no more than four a turn, until there are as
     /// many notes.
+    #[allow(dead_code)]
     pub(crate) fn message_by_turns(
         &mut self,
         client: &mut Client,

@@ -511,7 +511,10 @@ impl<S: 'static> Core<S> {
                 .socketio(key)
                 .and_then(|it| it.endpoint(name)),
         };
-        let Some(id) = id else { return };
+        // Nobody reads what nobody has asked for: it may be long.
+        let Some(id) = id.filter(|id| self.engine().awaits_ack(*id, n)) else {
+            return;
+        };
         let values = match data {
             "" => Ok(Vec::new()),
             list => serde_json::from_str(&json::without_lone_surrogates(list)),
