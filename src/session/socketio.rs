@@ -172,7 +172,11 @@ impl<R> Session<R> {
         self.receiver = Some(Receiver { at, kind });
         self.due = match kind {
             Kind::Poll => now + limits.polling_timeout,
-            Kind::Stream | Kind::WebSocket => Instant::FAR,
+            Kind::Stream | Kind::WebSocket => {
+                // Polls come by themselves, these because the client wants to go on.
+                self.heard();
+                Instant::FAR
+            }
         };
         // Beats go on over all receivers: polls that follow each other must not put them off.
         if self.beat == Instant::FAR {
@@ -255,7 +259,9 @@ impl<R> Session<R> {
 
     /// Says that `now` has come. Early calls do nothing; one call tells one thing.
     pub fn handle_timeout(&mut self, now: Instant, limits: &Limits) -> Option<Due> {
-        if now >= self.due {
+        // A beat that is due as well ends the poll by itself, and somebody is there to hear it.
+        let beat_first = self.receiver.is_some() && self.beat <= self.due;
+        if now >= self.due && !beat_first {
             if self.receiver.is_none() {
                 return Some(Due::Expired);
             }
@@ -379,6 +385,43 @@ mod tests {
             session.handle_timeout(at(20_000), &limits),
             Some(Due::PollEnded)
         );
+    }
+
+    #[test]
+    fn a_beat_at_the_end_of_a_poll_is_heard() {
+        let limits = Limits {
+            polling_timeout: Duration::from_secs(12),
+            ..Limits::default()
+        };
+        let mut session = open(&limits);
+        for (n, want) in [(1, Due::Heartbeat), (2, Due::Heartbeat), (3, Due::Silent)] {
+            session.attach(1, Kind::Poll, at(12_000 * (n - 1)), &limits);
+            let due = session.handle_timeout(at(12_000 * n), &limits);
+            assert_eq!(due, Some(want), "{n}");
+            session.detach(at(12_000 * n), &limits);
+        }
+    }
+
+    /// A stream or a WebSocket that comes back is a sign of life, a poll is none.
+    #[test]
+    fn who_comes_back_lives() {
+        let limits = Limits::default();
+        for (kind, want) in [
+            (Kind::Poll, Due::Silent),
+            (Kind::Stream, Due::Heartbeat),
+            (Kind::WebSocket, Due::Heartbeat),
+        ] {
+            let mut session = open(&limits);
+            session.attach(1, Kind::Stream, at(0), &limits);
+            for n in 1..3 {
+                let due = session.handle_timeout(at(n * 12_000), &limits);
+                assert_eq!(due, Some(Due::Heartbeat));
+            }
+            session.detach(at(25_000), &limits);
+            session.attach(2, kind, at(26_000), &limits);
+            let due = session.handle_timeout(at(36_000), &limits);
+            assert_eq!(due, Some(want), "{kind:?}");
+        }
     }
 
     #[test]

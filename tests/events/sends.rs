@@ -538,6 +538,59 @@ fn full() {
     rig.left(&script, peer);
 }
 
+/// What `on_open` sends counts as well, and is told when it has been taken.
+#[test]
+fn full_in_on_open() {
+    let settings = Settings {
+        write_low_bytes: 1024,
+        write_high_bytes: 2048,
+        write_max_bytes: 4096,
+        ..Settings::default()
+    };
+    for way in Way::ALL {
+        let (mut rig, script) = events_with(
+            Script {
+                open: Box::new(|me, cx, _| {
+                    let text = "x".repeat(900);
+                    let sent: Vec<_> = (0..3).map(|_| cx.send(&text)).collect();
+                    me.script.note(format!("{sent:?}"));
+                    Ok(())
+                }),
+                writable: Box::new(|me, _| me.script.note("writable")),
+                ..Script::default()
+            },
+            settings.clone(),
+            quiet(),
+        );
+        let (peer, heard) = Peer::greeted(&mut rig, way, "/socket.io", "");
+        assert_eq!(heard.len(), 3, "{way:?}");
+        rig.settle();
+        let log = script.taken();
+        assert_eq!(log, ["[Queued, Queued, Full]", "writable"], "{way:?}");
+        rig.left(&script, peer);
+    }
+}
+
+/// A POST to a session that the server has closed is not accepted: nobody would be given it.
+#[test]
+fn posts_after_the_end() {
+    for way in Way::ALL.iter().copied().filter(|way| !way.is_socket()) {
+        let (mut rig, script) = events(Script::default());
+        let mut peer = rig.peer(way);
+        // The poll that waits takes what was sent first; what closes waits for the next.
+        let id = script.id(0);
+        let close = rig.server.with_app(|app| {
+            app.to(id).send("last");
+        });
+        close.unwrap();
+        rig.settle();
+        rig.server.with_app(|app| app.to(id).close()).unwrap();
+        let mut post = peer.post(&mut rig, &[way.message("", "x")]);
+        assert_eq!(post.answer(&mut rig).status, 401, "{way:?}");
+        rig.left(&script, (peer, post));
+    }
+}
+
 /// What is said of the way that a client is connected by.
 #[test]
 fn transports() {

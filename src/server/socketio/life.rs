@@ -42,6 +42,9 @@ impl<S: 'static> Engine<S> {
         for packet in packets {
             self.push_packet(key, |out| out.extend_from_slice(&packet));
         }
+        let high = self.conns.settings.write_high_bytes;
+        let entry = self.sessions.arena.get_mut(key)?;
+        entry.full |= entry.waiting() > high;
         match asked {
             Some(Asked::Handshake(mut place, script)) => {
                 let mut body = Vec::new();
@@ -316,6 +319,14 @@ impl<S: 'static> Engine<S> {
         if let Some(id) = entry.and_then(|entry| entry.connection) {
             self.close(id, cause, code, reason);
         }
+    }
+
+    /// The client sends, so it lives, whatever it sends. False: the session is closed, and takes nothing.
+    pub(in crate::server) fn hear_post(&mut self, key: SessionKey) -> bool {
+        self.sessions.socketio(key).is_some_and(|it| {
+            it.session.heard();
+            !it.session.is_closing()
+        })
     }
 
     /// The inbox of one of its connections is gone: what was put off because of it goes on.

@@ -485,10 +485,10 @@ impl<S: 'static> Core<S> {
         let Some(key) = key else {
             return self.say(at, 401, "", &lines, false);
         };
+        if !self.engine().hear_post(key) {
+            return self.say(at, 401, "", &lines, false);
+        }
         if self.engine().is_sending(key) {
-            if let Some(it) = self.engine().sessions.socketio(key) {
-                it.session.heard();
-            }
             // A client sends one request at a time, so this is none: one of them is waiting already.
             return self.say(at, 503, "", &lines, false);
         }

@@ -136,6 +136,9 @@ impl<S: 'static> Core<S> {
         lines: Vec<u8>,
         req: &Request<'_>,
     ) {
+        if !self.engine().hear_post(key) {
+            return self.say(at, 401, "", &lines, false);
+        }
         if self.engine().is_sending(key) {
             return self.say(at, 503, "", &lines, false);
         }

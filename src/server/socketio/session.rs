@@ -281,7 +281,10 @@ impl<S: 'static> Engine<S> {
 
     /// Keeps a packet until the connection is accepted.
     fn keep_packet(&mut self, id: ConnectionId, bytes: &[u8]) -> Sent {
-        let max = self.conns.settings.write_max_bytes;
+        let (high, max) = (
+            self.conns.settings.write_high_bytes,
+            self.conns.settings.write_max_bytes,
+        );
         let entry = self.connections.get_mut(id.0);
         let rare = entry.and_then(|entry| entry.rare.as_mut());
         let opening = rare.and_then(|rare| rare.opening.as_mut());
@@ -294,7 +297,10 @@ impl<S: 'static> Engine<S> {
         }
         opening.packet_bytes += bytes.len() + size_of::<Box<[u8]>>();
         opening.packets.push(bytes.into());
-        Sent::Queued
+        match opening.packet_bytes > high {
+            true => Sent::Full,
+            false => Sent::Queued,
+        }
     }
 
     /// Queues a packet of the protocol's own, however much waits.
