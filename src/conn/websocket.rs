@@ -129,7 +129,13 @@ impl Limits {
 
 impl WebSocket {
     /// Counts a message. False: there are too many in this second.
+    #[inline]
     pub(crate) fn count(&mut self, limits: &Limits, now: Instant) -> bool {
+        self.ages.is_none() || self.count_all(limits, now, 1)
+    }
+
+    /// Counts messages that came in one.
+    pub(crate) fn count_all(&mut self, limits: &Limits, now: Instant, count: u32) -> bool {
         let Some(ages) = &mut self.ages else {
             return true;
         };
@@ -138,7 +144,7 @@ impl WebSocket {
             ages.counted_from = now;
             ages.counted = 0;
         }
-        ages.counted += 1;
+        ages.counted = ages.counted.saturating_add(count);
         limits.messages_per_second_max == 0 || ages.counted <= limits.messages_per_second_max
     }
 

@@ -89,9 +89,19 @@ impl<S: 'static> Core<S> {
         self.engine().conns.stats.panics += 1;
     }
 
+    /// The same for whatever of a batch was called last; `otherwise`: what that is if no connection was.
+    pub(super) fn watch_last(&mut self, io: &IoLoop<Msg>, otherwise: &str) {
+        let (what, whose) = match self.last_called.take() {
+            Some((what, id)) => (what, Some(id)),
+            None => (otherwise, None),
+        };
+        self.watch(io, what, whose);
+    }
+
     /// Says so when something has held the loop for long: since the turn began, or since the last
     /// call of this.
     pub(super) fn watch(&mut self, io: &IoLoop<Msg>, what: &str, whose: Option<ConnectionId>) {
+        self.last_called = None;
         let now = io.fresh_now();
         let took = now - std::mem::replace(&mut self.mark, now);
         if took >= self.settings.slow_callback {

@@ -58,6 +58,8 @@ pub(crate) struct Core<S: 'static> {
     pub(super) now: Instant,
     /// Up to when the time is accounted for; see `watch`.
     pub(super) mark: Instant,
+    /// Which callback of a batch ran last, and whose.
+    pub(super) last_called: Option<(&'static str, ConnectionId)>,
 }
 
 impl<S: 'static> Core<S> {
@@ -90,6 +92,7 @@ impl<S: 'static> Core<S> {
             unix: UnixSeconds(0),
             now: Instant::FAR,
             mark: Instant::START,
+            last_called: None,
         }
     }
 

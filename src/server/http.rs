@@ -91,7 +91,7 @@ impl<S: 'static> Core<S> {
                 self.follow_up(io);
             }
             if input.is_empty() {
-                self.watch(io, "a handler", None);
+                self.watch_last(io, "a handler");
                 return true;
             }
         }

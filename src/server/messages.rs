@@ -14,6 +14,7 @@ use crate::proto::ws::Error;
 use crate::proto::ws::machine::{Event, FRAME_WORK, State};
 use crate::reactor::IoLoop;
 use crate::storage::input::Input;
+use crate::time::Instant;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The object that is out of its slot, if one is.
@@ -34,7 +35,7 @@ impl<S: 'static> Core<S> {
         let budget = self.settings.work_per_turn_bytes;
         let mut control = std::mem::take(&mut self.control);
         let mut out: Out<S> = None;
-        let (mut count, mut last) = (0_u64, None);
+        let mut count = 0;
         let go_on = loop {
             let conns = &mut self.shared.engine.get_mut().conns;
             let Some(conn) = conns.arena.get_mut(key) else {
@@ -79,20 +80,10 @@ impl<S: 'static> Core<S> {
                 break true;
             }
             if !ws.count(limits, io.now()) {
-                self.put_back(&mut out);
-                let engine = self.engine();
-                match id {
-                    Some(id) => engine.close(id, Cause::Protocol, 1008, "too many messages"),
-                    None => {
-                        let why = (1008, "too many messages");
-                        engine.close_session_of(session, Cause::Protocol, why);
-                    }
-                }
-                self.follow_up(io);
+                self.too_many(io, (id, session), &mut out);
                 continue;
             }
             let inside = limits.inside;
-            last = id.or(last);
             let Some(id) = id.filter(|_| inside == Inside::Messages) else {
                 // The machine has checked the text.
                 let text = std::str::from_utf8(&payload).unwrap_or_default();
@@ -111,9 +102,26 @@ impl<S: 'static> Core<S> {
         self.control = control;
         if count > 0 {
             self.engine().conns.stats.messages_in += count;
-            self.watch(io, "on_message", last);
+            self.watch_last(io, "on_message");
         }
         go_on
+    }
+
+    /// More messages came in a second than may.
+    fn too_many(
+        &mut self,
+        io: &mut IoLoop<Msg>,
+        (id, session): (Option<ConnectionId>, u64),
+        out: &mut Out<S>,
+    ) {
+        self.put_back(out);
+        let engine = self.engine();
+        let why = (1008, "too many messages");
+        match id {
+            Some(id) => engine.close(id, Cause::Protocol, why.0, why.1),
+            None => engine.close_session_of(session, Cause::Protocol, why),
+        }
+        self.follow_up(io);
     }
 
     /// Takes the messages out of one that holds several, or out of what is left of it; answers how many there
@@ -146,6 +154,12 @@ impl<S: 'static> Core<S> {
                 }
             }
         };
+        // The first was counted when it came.
+        let more = count.saturating_sub(u64::from(counted.is_some()));
+        if more > 0 && !self.count_more(key, more, io.now()) {
+            self.too_many(io, (id, session), out);
+            return count;
+        }
         let budget = self.settings.work_per_turn_bytes;
         *work += share.used(budget).saturating_sub(counted.unwrap_or(0));
         if !rest.is_empty() {
@@ -173,6 +187,18 @@ impl<S: 'static> Core<S> {
         }
         let delivered = self.deliver(io, id, &mut messages, share, out);
         (delivered.count, messages.rest())
+    }
+
+    fn count_more(&mut self, key: ConnKey, count: u64, now: Instant) -> bool {
+        let conns = &mut self.shared.engine.get_mut().conns;
+        let Some(conn) = conns.arena.get_mut(key) else {
+            return true;
+        };
+        let Protocol::WebSocket(ws) = &mut conn.protocol else {
+            return true;
+        };
+        let limits = &self.limits[ws.mount as usize];
+        ws.count_all(limits, now, u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     /// Keeps what is left of a message for the next turn.
@@ -295,6 +321,7 @@ impl<S: 'static> Core<S> {
             *out = entry.object.take().map(|object| (id, object));
         }
         let Some((_, object)) = out else { return true };
+        self.last_called = Some(("on_message", id));
         let (shared, state) = (&self.shared, &mut self.state);
         let result = catch_unwind(AssertUnwindSafe(|| {
             object.message(At { shared, state, id }, message);

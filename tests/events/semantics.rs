@@ -390,6 +390,53 @@ fn slow_callbacks() {
     rig.left(&script, peer);
 }
 
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps the warnings of this thread.
+struct Warnings;
+
+impl log::Log for Warnings {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            LINES.with_borrow_mut(|lines| lines.push(record.args().to_string()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// The line in the log says which class it was, and which of its callbacks.
+#[test]
+fn slow_callbacks_are_named() {
+    let _ = log::set_logger(&Warnings);
+    log::set_max_level(log::LevelFilter::Warn);
+    for way in Way::ALL {
+        let clock = Rc::new(RefCell::new(None::<ManualClock>));
+        let hand = Rc::clone(&clock);
+        let (mut rig, script) = events(acting(move |_, _, _| {
+            hand.borrow().as_ref().unwrap().advance(ms(100));
+        }));
+        *clock.borrow_mut() = Some(rig.clock.clone());
+        let mut peer = rig.peer(way);
+        LINES.take();
+        peer.say(&mut rig, &way.act("", "x"));
+        let what = match way.has_events() {
+            true => "an event's handler",
+            false => "on_message",
+        };
+        let class = std::any::type_name::<Probe>();
+        let want = format!("{class} {what} held the loop for 100ms");
+        assert_eq!(LINES.take(), [want], "{way:?}");
+        rig.left(&script, peer);
+    }
+}
+
 /// Who is refused at the root has not been there: rooms, timers and questions are undone, nothing that was
 /// sent is heard, and `on_close` does not run.
 #[test]

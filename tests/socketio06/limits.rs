@@ -1,7 +1,9 @@
 //! What cannot be read, what is too much, and what nobody takes.
 
 use crate::support::*;
-use dustdevil::{Cause, Settings, SocketIo06Settings, SocketIoSettings, Transport};
+use dustdevil::{
+    Cause, Settings, SocketIo, SocketIo06Settings, SocketIoSettings, Transport, WebSocketLimits,
+};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -206,6 +208,35 @@ fn a_long_message_takes_turns() {
         assert_eq!(taken, ["0", "1", "2", "3", "4", "close"]);
         rig.settle();
         assert_eq!(script.taken(), [""; 0]);
+        rig.over(&script, peer);
+    }
+}
+
+/// Messages that come in one count as many.
+#[test]
+fn messages_per_second_max() {
+    let of = SocketIo {
+        websocket: WebSocketLimits {
+            messages_per_second_max: 5,
+            ..WebSocketLimits::default()
+        },
+        ..mount(calm())
+    };
+    for transport in SOCKETS {
+        let (mut rig, script) = sio_with(noting(), Settings::default(), of.clone());
+        let mut peer = rig.peer(transport);
+        script.taken();
+        peer.say(&mut rig, &["a", "b", "c"]);
+        peer.say(&mut rig, &["d"]);
+        assert_eq!(script.taken().len(), 4);
+        rig.pass(ms(1000));
+        peer.say(&mut rig, &["a", "b"]);
+        peer.say(&mut rig, &["c", "d", "e"]);
+        assert_eq!(script.closed(), [0; 0]);
+        assert_eq!(script.taken().len(), 5);
+        rig.pass(ms(1000));
+        peer.say(&mut rig, &["a", "b", "c", "d", "e", "f"]);
+        assert_eq!(script.last_reason().code, 1008, "{transport:?}");
         rig.over(&script, peer);
     }
 }

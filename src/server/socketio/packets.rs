@@ -317,6 +317,7 @@ impl<S: 'static> Core<S> {
             Incoming::Message(_) => "on_message",
             Incoming::Event { .. } => "an event's handler",
         };
+        self.last_called = Some((what, id));
         let result = catch_unwind(AssertUnwindSafe(|| {
             let at = CallAt { shared, state, id };
             match (incoming, events) {
