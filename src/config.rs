@@ -228,13 +228,17 @@ settings! {
         connections_max: usize = 0, 0..=1 << 24;
         /// Connections at a time from one address. Over it: 503. Zero: no limit. Default: 0.
         connections_per_ip_max: u32 = 0, 0..=1 << 24;
+        /// Sessions of SockJS and Socket.IO that begin in one second, WebSockets of SockJS not counted. Over it:
+        /// 503 with `Retry-After: 1`. Zero: no limit. Default: 0.
+        sessions_per_second_max: u32 = 0, 0..=1 << 24;
         /// Connections accepted in one turn of the loop, each listener. Default: 256.
         accepts_per_turn: usize = 256, 1..=65_536;
         /// Work for one connection in one turn of the loop, in bytes; every frame, every request and
         /// every message of a polling client counts at least 1 KiB, a file 16 KiB. Then the others have their turn. Default: 256 KiB.
         work_per_turn_bytes: usize = 256 * KIB, KIB..=64 * MIB;
         /// Unwritten bytes of one connection at which `send` answers `Full` and its input is no
-        /// longer read. Default: 256 KiB.
+        /// longer read. For this and the next two a message that waits for a poll, or for a stream that is
+        /// behind, counts at least 100 bytes. Default: 256 KiB.
         write_high_bytes: usize = 256 * KIB, KIB..=1024 * MIB;
         /// Unwritten bytes at which a connection that was over `write_high_bytes` goes on:
         /// `on_writable` runs and its input is read again. Default: 64 KiB.

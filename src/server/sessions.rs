@@ -3,6 +3,7 @@
 //!
 //! Not here: what they send, and how it gets to the receivers (`session.rs` of each family).
 
+use super::core::Core;
 use super::engine::{Command, Engine, Next};
 use super::sends::Unanswered;
 use super::socketio::session::SocketIo;
@@ -14,6 +15,7 @@ use crate::storage::arena::{Arena, Key};
 use crate::time::Instant;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 pub(crate) type SessionKey = Key<Virtual>;
 
@@ -47,6 +49,14 @@ impl Virtual {
         match &self.family {
             Family::SockJs(it) => it.session.waiting(),
             Family::SocketIo(it) => it.session.waiting(),
+        }
+    }
+
+    /// The same as the limits see it.
+    pub(crate) fn load(&self) -> usize {
+        match &self.family {
+            Family::SockJs(it) => it.session.load(),
+            Family::SocketIo(it) => it.session.load(),
         }
     }
 
@@ -101,6 +111,8 @@ pub(crate) struct Sessions {
     ids: Vec<HashMap<Box<str>, SessionKey>>,
     /// By mount and address.
     per_ip: HashMap<(u32, IpAddr), u32>,
+    /// When the second began in which so many were counted.
+    begun: (Instant, u32),
     /// Those that may have something to send.
     dirty: Vec<SessionKey>,
     pub(crate) scratch: Vec<u8>,
@@ -115,14 +127,25 @@ impl Sessions {
     }
 
     /// How many a mount has.
-    pub(crate) fn of_mount(&self, mount: u32) -> usize {
+    fn of_mount(&self, mount: u32) -> usize {
         self.ids.get(mount as usize).map_or(0, HashMap::len)
     }
 
     /// How many of them come from an address.
-    pub(crate) fn of_ip(&self, mount: u32, ip: Option<IpAddr>) -> u32 {
+    fn of_ip(&self, mount: u32, ip: Option<IpAddr>) -> u32 {
         let count = ip.and_then(|ip| self.per_ip.get(&(mount, ip)));
         count.copied().unwrap_or_default()
+    }
+
+    /// Whether another may begin in this second; if so it is counted.
+    fn may_begin(&mut self, now: Instant, max: u32) -> bool {
+        let (since, count) = &mut self.begun;
+        if now.since(*since) >= Duration::from_secs(1) {
+            (*since, *count) = (now, 0);
+        }
+        let may = max == 0 || *count < max;
+        *count += u32::from(may);
+        may
     }
 
     pub(crate) fn insert(
@@ -181,12 +204,34 @@ impl Sessions {
     }
 }
 
+impl<S: 'static> Core<S> {
+    /// Whether a mount takes another session. `per_ip`: zero is no limit.
+    pub(super) fn takes_session(
+        &mut self,
+        mount: u32,
+        ip: Option<IpAddr>,
+        (max, per_ip): (usize, u32),
+    ) -> bool {
+        if self.is_short_of_memory() {
+            return false;
+        }
+        let per_second = self.settings.sessions_per_second_max;
+        let Engine {
+            sessions, conns, ..
+        } = self.engine();
+        !conns.draining
+            && sessions.of_mount(mount) < max
+            && (per_ip == 0 || sessions.of_ip(mount, ip) < per_ip)
+            && sessions.may_begin(conns.now, per_second)
+    }
+}
+
 impl<S: 'static> Engine<S> {
     /// Whether what was sent earlier has not been taken yet.
     pub(super) fn is_session_backlogged(&self, key: SessionKey) -> bool {
         self.sessions.arena.get(key).is_some_and(|entry| {
             let blocked = entry.conn().is_some_and(|conn| self.conns.is_blocked(conn));
-            blocked || entry.waiting() > self.conns.settings.write_low_bytes
+            blocked || entry.load() > self.conns.settings.write_low_bytes
         })
     }
 
@@ -220,8 +265,8 @@ impl<S: 'static> Engine<S> {
             Family::SocketIo(it) => it.websocket(),
             Family::SockJs(_) => None,
         };
-        let waiting = entry.waiting() + conn.map_or(0, |conn| self.conns.waiting(conn));
-        if entry.full && waiting <= low {
+        let load = entry.load() + conn.map_or(0, |conn| self.conns.waiting(conn));
+        if entry.full && load <= low {
             entry.full = false;
             self.next.extend(entry.connections().map(Next::Writable));
         }

@@ -5,3 +5,7 @@
 
 pub mod socketio;
 pub mod sockjs;
+
+/// What a message that waits counts for the limits at least, in bytes: however short they are, a little more than ten
+/// thousand are a mebibyte. So many may come in one request, and an echo of it has to work.
+pub const MESSAGE_LOAD: usize = 100;

@@ -12,6 +12,7 @@
 //!
 //! Not here: what packets mean (`proto`), who they are for, the wrapping of payloads.
 
+use super::MESSAGE_LOAD;
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -226,6 +227,11 @@ impl<R> Session<R> {
     /// Bytes that waiting packets take.
     pub fn waiting(&self) -> usize {
         self.packets.len() + self.ends.len() * size_of::<usize>()
+    }
+
+    /// What waits, as the limits see it: a packet is no less than [`MESSAGE_LOAD`].
+    pub fn load(&self) -> usize {
+        self.waiting().max(self.ends.len() * MESSAGE_LOAD)
     }
 
     /// Drops the packets that wait; answers how many bytes they took.

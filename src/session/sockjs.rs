@@ -18,6 +18,7 @@
 //! Not here: sockets, the requests on the wire, the application's object; a session on a WebSocket,
 //! which is as long as its conn and needs none of this.
 
+use super::MESSAGE_LOAD;
 use crate::proto::sockjs::Profile;
 use crate::proto::sockjs::frame;
 use crate::proto::sockjs::wrapping::Wrapping;
@@ -31,6 +32,8 @@ pub struct Session<R> {
     receiver: Option<Receiver<R>>,
     /// Messages that wait, as JSON strings with commas between them.
     outbox: Vec<u8>,
+    /// How many those are.
+    count: usize,
     /// The close frame: kept, and given to each later receiver.
     closed: Option<(u16, Box<str>)>,
     /// When the receiver is owed a heartbeat; without a receiver, when the session is gone.
@@ -108,6 +111,7 @@ impl<R> Session<R> {
             stage: Stage::Opening,
             receiver: None,
             outbox: Vec::new(),
+            count: 0,
             closed: None,
             due: now + limits.disconnect_delay,
             owes_open: true,
@@ -161,8 +165,14 @@ impl<R> Session<R> {
         self.outbox.len()
     }
 
+    /// What waits, as the limits see it: a message is no less than [`MESSAGE_LOAD`].
+    pub fn load(&self) -> usize {
+        self.outbox.len().max(self.count * MESSAGE_LOAD)
+    }
+
     /// Drops the messages that wait; answers how many bytes they were.
     pub fn drop_waiting(&mut self) -> usize {
+        self.count = 0;
         std::mem::take(&mut self.outbox).len()
     }
 
@@ -179,6 +189,7 @@ impl<R> Session<R> {
     }
 
     fn comma(&mut self) {
+        self.count += 1;
         if !self.outbox.is_empty() {
             self.outbox.push(b',');
         }
@@ -225,6 +236,7 @@ impl<R> Session<R> {
         } else if !self.outbox.is_empty() {
             frame::push_messages(scratch, &self.outbox);
             self.outbox.clear();
+            self.count = 0;
             if self.outbox.capacity() > OUTBOX_BYTES_KEPT {
                 self.outbox = Vec::new();
             }

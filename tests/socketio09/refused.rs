@@ -234,6 +234,36 @@ fn sessions_max() {
     rig.over(&script, socket);
 }
 
+/// Both generations count, and who is refused does not.
+#[test]
+fn sessions_per_second_max() {
+    let settings = Settings {
+        sessions_per_second_max: 3,
+        ..Settings::default()
+    };
+    let (mut rig, script) = sio_with(Script::default(), settings, mount(calm()));
+    let old = "/socket.io/xhr-polling//1";
+    for _ in 0..3 {
+        for (path, status) in [
+            (SHAKE, 200),
+            (old, 200),
+            (SHAKE, 200),
+            (old, 503),
+            (SHAKE, 503),
+        ] {
+            let answer = rig.ask("GET", path, "", b"");
+            assert_eq!(answer.status, status, "{path}");
+            assert_eq!(
+                answer.head.contains("\r\nRetry-After: 1\r\n"),
+                status == 503
+            );
+        }
+        rig.pass(secs(1));
+    }
+    assert_eq!(rig.stats().sessions_open, 9);
+    rig.over(&script, ());
+}
+
 #[test]
 fn sessions_per_ip_max() {
     let (mut rig, script) = sio_of(

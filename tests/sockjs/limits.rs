@@ -45,6 +45,26 @@ fn sessions_max() {
     rig.over(&script, (stream, client));
 }
 
+/// Later requests of a session are none that begin one.
+#[test]
+fn sessions_per_second_max() {
+    let settings = Settings {
+        sessions_per_second_max: 2,
+        ..Settings::default()
+    };
+    let (mut rig, script) = sockjs_with(Script::default(), settings, Default::default());
+    for (id, status) in [("a", 200), ("b", 200), ("c", 503), ("a", 204), ("c", 503)] {
+        let path = match status {
+            204 => format!("/s/0/{id}/xhr_send"),
+            _ => format!("/s/0/{id}/xhr"),
+        };
+        assert_eq!(rig.ask("POST", &path, "", b"[]").status, status, "{id}");
+    }
+    rig.pass(secs(1));
+    assert_eq!(rig.ask("POST", "/s/0/c/xhr", "", b"").status, 200);
+    rig.over(&script, ());
+}
+
 #[test]
 fn sessions_per_ip_max() {
     let (mut rig, script) = ip_settings(SockJsSettings {

@@ -44,7 +44,7 @@ impl<S: 'static> Engine<S> {
         }
         let high = self.conns.settings.write_high_bytes;
         let entry = self.sessions.arena.get_mut(key)?;
-        entry.full |= entry.waiting() > high;
+        entry.full |= entry.load() > high;
         match asked {
             Some(Asked::Handshake(mut place, script)) => {
                 let mut body = Vec::new();

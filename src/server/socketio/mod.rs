@@ -227,13 +227,10 @@ impl<S: 'static> Core<S> {
             websocket,
         } = &table.socketio()[mount as usize].mount;
         let number = *websocket as u32;
-        let (max, per_ip) = (of.settings.sessions_max, of.settings.sessions_per_ip_max);
+        let most = (of.settings.sessions_max, of.settings.sessions_per_ip_max);
         let ip = req.remote_ip();
-        let short = self.engine().conns.draining || self.is_short_of_memory();
-        let sessions = &self.engine().sessions;
-        let many = sessions.of_mount(number) >= max
-            || (per_ip > 0 && sessions.of_ip(number, ip) >= per_ip);
-        let id = (!short && !many).then(|| self.new_session_id(&of.node_id));
+        let takes = self.takes_session(number, ip, most);
+        let id = takes.then(|| self.new_session_id(&of.node_id));
         let Some(sid) = id.flatten() else {
             let engine = self.engine();
             engine.conns.stats.handshakes_refused += 1;

@@ -399,7 +399,7 @@ impl<S: 'static> Core<S> {
             return;
         };
         // It will be answered in one way or another, and so a client that takes nothing is to end.
-        if entry.waiting() >= self.settings.write_max_bytes {
+        if entry.load() >= self.settings.write_max_bytes {
             return self.engine().overflow(root);
         }
         let Some(it) = self.engine().sessions.socketio(key) else {

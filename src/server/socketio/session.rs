@@ -12,6 +12,7 @@ use crate::proto::ws::Kind;
 use crate::server::engine::{Engine, Life, Link, Next};
 use crate::server::sessions::{Family, Place, SessionKey, Sessions};
 use crate::server::websocket::Shake;
+use crate::session::MESSAGE_LOAD;
 use crate::session::socketio::{self, Due, Session};
 use std::rc::Rc;
 
@@ -256,15 +257,15 @@ impl<S: 'static> Engine<S> {
             let queued = self.conns.send(conn, Kind::Text, bytes);
             return self.sent_to_session(key, queued);
         }
-        let before = it.session.waiting();
-        if before >= self.conns.settings.write_max_bytes {
+        if it.session.load() >= self.conns.settings.write_max_bytes {
             return self.overflow_session(root);
         }
+        let before = it.session.waiting();
         if !it.session.push(|out| out.extend_from_slice(bytes)) {
             return Sent::Gone;
         }
         let waiting = it.session.waiting();
-        let over = waiting > self.conns.settings.write_high_bytes;
+        let over = it.session.load() > self.conns.settings.write_high_bytes;
         entry.full |= over;
         self.conns.queued += waiting - before;
         self.conns.stats.messages_out += 1;
@@ -295,7 +296,7 @@ impl<S: 'static> Engine<S> {
             self.overflow(id);
             return Sent::Gone;
         }
-        opening.packet_bytes += bytes.len() + size_of::<Box<[u8]>>();
+        opening.packet_bytes += (bytes.len() + size_of::<Box<[u8]>>()).max(MESSAGE_LOAD);
         opening.packets.push(bytes.into());
         match opening.packet_bytes > high {
             true => Sent::Full,

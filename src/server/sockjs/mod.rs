@@ -226,14 +226,9 @@ impl<S: 'static> Core<S> {
             ..
         } = &table.sockjs()[mount as usize];
         let number = *websocket as u32;
-        let (max, per_ip) = (of.settings.sessions_max, of.settings.sessions_per_ip_max);
+        let most = (of.settings.sessions_max, of.settings.sessions_per_ip_max);
         let ip = req.remote_ip();
-        let short = self.engine().conns.draining || self.is_short_of_memory();
-        let sessions = &self.engine().sessions;
-        if short
-            || sessions.of_mount(number) >= max
-            || (per_ip > 0 && sessions.of_ip(number, ip) >= per_ip)
-        {
+        if !self.takes_session(number, ip, most) {
             self.engine().conns.stats.handshakes_refused += 1;
             let mut lines = to.at.headers;
             put(&mut lines, "Retry-After", "1");

@@ -39,7 +39,7 @@ impl<S: 'static> Engine<S> {
             return Sent::Gone;
         };
         let before = sockjs.session.waiting();
-        if before >= self.conns.settings.write_max_bytes {
+        if sockjs.session.load() >= self.conns.settings.write_max_bytes {
             if let Some(id) = entry.connection {
                 self.overflow(id);
             }
@@ -47,7 +47,7 @@ impl<S: 'static> Engine<S> {
         }
         push(&mut sockjs.session);
         let waiting = sockjs.session.waiting();
-        let over = waiting > self.conns.settings.write_high_bytes;
+        let over = sockjs.session.load() > self.conns.settings.write_high_bytes;
         entry.full |= over;
         self.conns.queued += waiting - before;
         self.conns.stats.messages_out += 1;
