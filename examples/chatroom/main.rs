@@ -5,7 +5,15 @@
 //!     cargo run --release --example chatroom
 //!
 //! Then open <http://127.0.0.1:8001/> in two windows. The first message of a client is its name,
-//! every later one is said in the room.
+//! every later one is said in the room. What comes back is a line of text:
+//!
+//! | line | what it is |
+//! | --- | --- |
+//! | `anna: hello` | what somebody has said |
+//! | `* anna joined, by plain WebSocket`, `* anna left` | a notice |
+//! | `# anna, bert` | who is there |
+//!
+//! A name has none of the characters that tell these apart, see [`name`].
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -46,7 +54,7 @@ impl Connection for Chat {
                 cx.all().send(format!("{name}: {line}"));
             }
             None => {
-                let name: String = text.chars().take(NAME_MAX).collect();
+                let Some(name) = name(text) else { return };
                 cx.state.people.insert(cx.id(), name.clone());
                 let way = way(cx);
                 cx.all().send(format!("* {name} joined, by {way}"));
@@ -62,6 +70,14 @@ impl Connection for Chat {
             cx.all().send(people(cx.state));
         }
     }
+}
+
+/// What is left of a name without the characters that lines are told apart by, if anything is.
+fn name(text: &str) -> Option<String> {
+    let of_lines = |c: char| matches!(c, '#' | '*' | ':' | ',') || c.is_control();
+    let left: String = text.chars().filter(|c| !of_lines(*c)).collect();
+    let name: String = left.trim().chars().take(NAME_MAX).collect();
+    (!name.is_empty()).then_some(name)
 }
 
 /// `# anna, bert`

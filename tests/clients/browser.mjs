@@ -98,6 +98,34 @@ check('browser: markup is shown, not run', async () => {
   assert.equal(await ann.locator('#log b, #log img').count(), 0);
 });
 
+check('browser: no name is taken for a list, a notice or several people', async () => {
+  const url = `ws://${chatroom.text}/chat`;
+  const evil = ['# evil', '* evil', '#evil: Ann', 'evil, Bob, Cleo', '\n# evil'];
+  await ann.evaluate(([url, names]) => Promise.all(names.map((name) => new Promise((resolve, reject) => {
+    const socket = new WebSocket(url);
+    socket.onopen = () => [name, '# I am the list', '* I am a notice', 'bye'].forEach((text) => socket.send(text));
+    socket.onmessage = ({ data }) => data.endsWith(': bye') && socket.close();
+    socket.onclose = resolve;
+    socket.onerror = () => reject(new Error('the WebSocket failed'));
+  }))), [url, evil]);
+  for (const name of ['evil', 'evil Ann', 'evil Bob Cleo']) await line(ann, `${name}: bye`);
+  await nobody(ann, 'evil');
+  const lines = await ann.locator('#log li').evaluateAll((all) => all.map((item) => [item.className, item.textContent]));
+  const by = (name) => lines.filter(([, text]) => text.startsWith(`${name}: `)).length;
+  assert.deepEqual(['evil', 'evil Ann', 'evil Bob Cleo'].map(by), [9, 3, 3]);
+  for (const [kind, text] of lines.filter(([, text]) => text.includes('evil'))) {
+    assert.equal(kind === 'note', /^evil( \w+)* (joined, by plain WebSocket|left)$/.test(text), text);
+  }
+  assert.deepEqual((await ann.locator('#people li').allTextContents()).sort(), ['Ann', 'Bob']);
+  // The page says what a name may be.
+  const eve = await visit('Eve');
+  await eve.fill('#name', '# evil');
+  await eve.click('#join');
+  assert.ok(await eve.locator('#name:invalid').count());
+  assert.equal(await eve.textContent('#state'), 'not connected');
+  await eve.context().close();
+}, 30);
+
 check('browser: 50 lines in order', async () => {
   for (let i = 0; i < 50; i += 1) await say(ann, `line ${i};`);
   await line(bob, 'line 49;');
