@@ -224,9 +224,12 @@ impl<C: Connection> Router<C> {
 
     /// Takes data of the application in the path of Socket.IO 0.6: what stands between the mount and the
     /// transport, whatever separates them, as `/42` in `/chat/42/websocket` and `-42` in `/chat-42/websocket`.
-    /// `read` is given that text, of every request, and makes what [`Request::extra`](crate::Request::extra)
-    /// answers in `on_open`. With `None` the path is 404, or that of a route added later if the text does not
-    /// begin with a slash. Without this a path with such a text is 404. As with [`endpoint`](Self::endpoint), say so before
+    /// `read` is given that text with the separator, of every request, and makes what
+    /// [`Request::extra`](crate::Request::extra) answers in `on_open`. Whether [`Extra::text`] has the separator
+    /// is for `read` to say; with `extra_regex` (feature `regex`) it has not.
+    ///
+    /// With `None` the path is 404, or that of a route added later if the text does not begin with a slash.
+    /// Without this a path with such a text is 404. As with [`endpoint`](Self::endpoint), say so before
     /// mounting.
     ///
     /// ```
@@ -240,7 +243,7 @@ impl<C: Connection> Router<C> {
     /// let router = Router::<Chat>::new().extra(|text| {
     ///     let room = text.strip_prefix('/')?;
     ///     let is_number = room.bytes().all(|b| b.is_ascii_digit()) && !room.is_empty();
-    ///     is_number.then(|| Extra::new(text).named("room", room))
+    ///     is_number.then(|| Extra::new(room).named("room", room))
     /// });
     /// ```
     #[doc(alias = "extra_re")]
@@ -253,8 +256,8 @@ impl<C: Connection> Router<C> {
     }
 
     /// The same with a regular expression, which has to match the whole text between a separator (`""`
-    /// for none) and the transport. Its groups are the fields of [`Extra`], the named ones also by name.
-    /// Feature `regex`.
+    /// for none) and the transport. That is [`Extra::text`], without the separator; the groups are the fields
+    /// of [`Extra`], the named ones also by name. Feature `regex`.
     ///
     /// # Errors
     ///
