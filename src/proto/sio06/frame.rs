@@ -1,4 +1,4 @@
-//! Frames (section 3): `~m~`, the length in UTF-16 code units, `~m~`, and the data. Any number of them
+//! Frames: `~m~`, the length in UTF-16 code units, `~m~`, and the data. Any number of them
 //! follow each other in one payload.
 //!
 //! Data that begins with `~j~` is JSON, with `~h~` a heartbeat; everything else is text.

@@ -1,4 +1,4 @@
-//! What a path is for (section 2): `[EXTRA]/TRANSPORT[/[SESSION][/TAIL]]`, below the mount.
+//! What a path is for: `[EXTRA]/TRANSPORT[/[SESSION][/TAIL]]`, below the mount.
 //!
 //! An empty session, or none, is a new one. The tail is a time stamp against caches, or `send`; only
 //! jsonp-polling has something to say there.

@@ -1,5 +1,5 @@
-//! What stands around payloads: the bodies of POST requests (sections 5 and 6), and the scripts, pages and
-//! parts of answers (sections 6 to 8). An answer of xhr-polling is the payload itself.
+//! What stands around payloads: the bodies of POST requests, and the scripts, pages and parts of answers.
+//! An answer of xhr-polling is the payload itself.
 //!
 //! Not here: chunks, HTTP heads, and when an answer ends.
 

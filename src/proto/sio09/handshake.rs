@@ -1,5 +1,4 @@
-//! The answer that begins a session (section 3), and the scripts that carry answers across domains
-//! (sections 3 and 7).
+//! The answer that begins a session, and the scripts that carry answers across domains.
 //!
 //! Not here: ids and how they are made; who may have a session; CORS.
 

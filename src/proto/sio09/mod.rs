@@ -5,9 +5,6 @@
 //! again, and [`wrapping`] has what stands around a payload on htmlfile and in forms.
 //!
 //! Not here: sessions and their timers, acknowledgements that are due, HTTP heads, who may connect.
-//!
-//! Section numbers are those of the project's description of the wire: 2 URLs, 3 handshake, 4 packets,
-//! 5 payloads, 6 to 9 transports, 12 endpoints.
 
 pub mod handshake;
 pub mod packet;

@@ -1,4 +1,4 @@
-//! Packets: `type ":" [id ["+"]] ":" [endpoint] [":" data]` (section 4).
+//! Packets: `type ":" [id ["+"]] ":" [endpoint] [":" data]`.
 //!
 //! [`parse`] borrows from the text and looks at all of it: the JSON of a packet that it gives is JSON,
 //! of at most 128 levels. A packet that is broken is not given, and the session goes on.

@@ -1,4 +1,4 @@
-//! What a path is for (section 2).
+//! What a path is for, below the mount.
 //!
 //! Paths are compared as they came: case matters, escapes are not decoded.
 //!

@@ -1,4 +1,4 @@
-//! Payloads: the packets of one body (section 5).
+//! Payloads: the packets of one body.
 //!
 //! One packet stands there as it is. Of several each has a head: U+FFFD, the length in UTF-16 code
 //! units, U+FFFD. A WebSocket message is always one packet, without any of this.

@@ -1,5 +1,4 @@
-//! What stands around a payload: the stream of scripts of htmlfile (section 8), and the bodies of
-//! POST requests (sections 6 and 7).
+//! What stands around a payload: the stream of scripts of htmlfile, and the bodies of POST requests.
 //!
 //! Not here: the script of jsonp-polling (`handshake.rs`); chunks, and when an answer ends.
 
