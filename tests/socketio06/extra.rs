@@ -69,7 +69,7 @@ fn not_asked_for() {
     let (mut rig, script) = sio(Script::default());
     for transport in ALL {
         for (prefix, status) in [
-            ("/socket.io/42", 503),
+            ("/socket.io/42", 404),
             ("/socket.io/x", 404),
             ("/socket.iox", 404),
         ] {

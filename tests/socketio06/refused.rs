@@ -173,6 +173,19 @@ fn by_the_origin() {
         let status = rig.status(transport, lines);
         assert!([101, 200].contains(&status), "{transport:?} {status}");
     }
+    for transport in ALL {
+        // What a page asks for without showing itself, as an image.
+        let hidden = "Sec-Fetch-Site: cross-site\r\n";
+        assert_eq!(rig.status(transport, hidden), 403, "{transport:?}");
+        let path = first(transport, MOUNT);
+        for (origin, status) in [("http://other.test", 403), ("http://friend.test", 200)] {
+            let lines = format!("Origin: {origin}\r\nAccess-Control-Request-Method: POST\r\n");
+            let answer = rig.ask("OPTIONS", &path, &lines, b"");
+            let headers = answer.field("Access-Control-Allow-Headers");
+            let want = (status == 200).then_some("Content-Type");
+            assert_eq!((answer.status, headers), (status, want), "{origin}");
+        }
+    }
     // Sends from elsewhere do not come through either.
     let peer = rig.peer_at(
         Transport::XhrPolling,

@@ -236,6 +236,27 @@ fn long_messages() {
 
 /// Broken frames end the WebSocket as the RFC says, and the session waits for its client.
 #[test]
+fn empty_messages_are_nothing() {
+    let (mut rig, script) = sio_of(
+        noting(),
+        SocketIoSettings {
+            broken_packets_max: 0,
+            ..calm()
+        },
+    );
+    let (_, mut client) = rig.socket();
+    script.taken();
+    for _ in 0..3 {
+        client.send("");
+    }
+    client.send("3:::x");
+    rig.settle();
+    assert_eq!(script.taken(), ["text x"]);
+    assert_eq!(rig.stats().protocol_errors, 0);
+    rig.over(&script, client);
+}
+
+#[test]
 fn broken_frames() {
     for (bytes, code) in [
         (masked(0xc1, b"3:::x"), 1002),

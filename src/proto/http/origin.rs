@@ -79,8 +79,9 @@ impl OriginPolicy {
         if request.several {
             return false;
         }
+        // Browsers leave it out of what needs no answer, as of an image.
         let Some(origin) = request.origin else {
-            return !self.require_origin;
+            return !self.require_origin && site != "cross-site";
         };
         // No browser leaves the scheme out; old clients that are none send the host they ask for.
         let is_bare = !origin.is_empty() && origin != "null" && site.is_empty();
@@ -241,7 +242,8 @@ mod tests {
             (Some("http://[::1]:1"), "[::1]:1", "",            true),
             (Some("http://[::1]"),   "[::1]:80", "",           true),
             (None,                   "a",       "",            true),
-            (None,                   "a",       "cross-site",  true),
+            (None,                   "a",       "same-site",   true),
+            (None,                   "a",       "cross-site",  false),
             (Some("http://b"),       "a",       "none",        true),
             (Some("http://a"),       "a",       "same-site",   true),
             (Some("http://a"),       "a",       "same-origin", true),

@@ -125,19 +125,24 @@ impl<S: 'static> Core<S> {
         let upgrade = req.head.has_option("Upgrade", "websocket");
         let cors = site.cors();
         // What 0.7 to 0.9 ask for begins with `/1`, which may be data of the application for 0.6.
-        let route = path::parse(rest).filter(|route| of.socketio09 || route.is_of_all());
+        let mut route = path::parse(rest).filter(|route| of.socketio09 || route.is_of_all());
         if route.is_none_or(|route| !route.is_of_09()) {
-            let old = sio06::path::parse(rest);
-            let old = old.filter(|old| old.extra.is_empty() || router.extra.is_some());
-            if let Some(route) = old {
-                return self.socketio06(io, at, mount, route, raw, req);
+            match sio06::path::parse(rest).filter(|_| of.socketio06.is_some()) {
+                Some(old) if old.extra.is_empty() || router.extra.is_some() => {
+                    return self.socketio06(io, at, mount, old, raw, req);
+                }
+                // A new session with data that nobody reads: nothing is there, and no other version.
+                Some(old) if old.session.is_none() => {
+                    route = route.filter(|route| *route != Route::BadVersion);
+                }
+                Some(_) | None => {}
             }
         }
         let Some(route) = route else {
             return self.say(at, 404, "404 Not Found\n", &cors, upgrade);
         };
         if req.method() == "OPTIONS" {
-            return self.say(at, 200, "", &site.preflight(), upgrade);
+            return self.answer_preflight(at, &site, upgrade);
         }
         let allowed: &[&str] = match route {
             Route::Welcome | Route::ClientFile => &["GET", "HEAD"],
@@ -509,6 +514,11 @@ impl<S: 'static> Core<S> {
         let mut place = place(at, lines);
         place.thanks = "1";
         self.socketio_send(io, key, place, &body);
+    }
+
+    fn answer_preflight(&mut self, at: Asked, site: &Site<'_>, upgrade: bool) {
+        let (status, lines) = site.answer_to_preflight();
+        self.say(at, status, "", &lines, upgrade);
     }
 
     /// Answers at once, and ends the conn if wanted: what follows a refused upgrade may be no HTTP.

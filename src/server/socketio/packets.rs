@@ -167,6 +167,8 @@ impl<S: 'static> Core<S> {
                 }
                 self.frames(io, key, text, share, out)
             }
+            // Old browsers send these; they say nothing.
+            Generation::V09 if text.is_empty() => (0, ""),
             Generation::V09 => {
                 let counts = self.packet(io, key, text, out);
                 self.follow_packet(io, out);

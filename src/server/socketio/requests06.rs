@@ -45,8 +45,13 @@ impl<S: 'static> Core<S> {
                 None => return self.say(at, 500, "", &lines, upgrade),
             },
         };
+        let rules = mounted.old.as_ref();
+        let on = of.socketio06.as_ref().map(|old| &old.enabled_protocols);
+        let (Some(rules), Some(on)) = (rules, on) else {
+            return self.say(at, 404, "404 Not Found\n", &lines, upgrade);
+        };
         if req.method() == "OPTIONS" {
-            return self.say(at, 200, "", &site.preflight(), upgrade);
+            return self.answer_preflight(at, &site, upgrade);
         }
         if !matches!(req.method(), "GET" | "POST") {
             let mut lines = lines;
@@ -63,11 +68,6 @@ impl<S: 'static> Core<S> {
         };
         let Some(way) = way else {
             return self.say(at, 400, "", &lines, upgrade);
-        };
-        let rules = mounted.old.as_ref();
-        let on = of.socketio06.as_ref().map(|old| &old.enabled_protocols);
-        let (Some(rules), Some(on)) = (rules, on) else {
-            return self.say(at, 404, "404 Not Found\n", &lines, upgrade);
         };
         if !on.contains(&way.transport()) {
             return self.say(at, 403, "", &lines, upgrade);

@@ -48,14 +48,18 @@ impl<'a> Site<'a> {
         lines
     }
 
-    pub(super) fn preflight(&self) -> Vec<u8> {
+    /// Status and headers of the answer to a preflight.
+    pub(super) fn answer_to_preflight(&self) -> (u16, Vec<u8>) {
         let mut lines = self.cors();
+        if !self.allows(false) {
+            return (403, lines);
+        }
         lines.extend_from_slice(b"Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n");
         let asked = self.req.header("Access-Control-Request-Headers");
-        if let Some(asked) = asked.filter(|asked| is_field_names(asked)) {
-            put(&mut lines, "Access-Control-Allow-Headers", asked);
-        }
-        lines
+        let asked = asked.filter(|asked| is_field_names(asked));
+        let allowed = asked.unwrap_or("Content-Type");
+        put(&mut lines, "Access-Control-Allow-Headers", allowed);
+        (200, lines)
     }
 }
 
