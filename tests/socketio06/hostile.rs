@@ -1,7 +1,7 @@
 //! Peers that mean harm, or break in the middle of something.
 
 use crate::support::*;
-use dustdevil::{Cause, Settings, SocketIo06Settings, Transport};
+use dustdevil::{Cause, Reject, Settings, SocketIo, SocketIo06Settings, Transport};
 
 /// The head of hixie-76, without its nonce.
 fn old_head() -> String {
@@ -221,4 +221,114 @@ fn output_that_an_old_websocket_does_not_read() {
     assert_eq!(causes(&script), [(0, Cause::Overflow)]);
     rig.serves(Transport::WebSocket);
     rig.over_after(secs(90), &script, client);
+}
+
+/// Names of transports that there are not, whatever would be made of them; polls know no upgrade.
+#[test]
+fn upgrades_with_an_unknown_transport() {
+    let (mut rig, script) = sio(Script::default());
+    let sid = rig.peer(Transport::XhrPolling).sid;
+    for name in [
+        "nosuch",
+        "polling",
+        "WebSocket",
+        "websocket2",
+        "__proto__",
+        "constructor",
+        "",
+        "%77ebsocket",
+    ] {
+        for tail in ["", "/", "//1290000000000", &format!("/{sid}"), "/nobody"] {
+            let path = format!("{MOUNT}/{name}{tail}");
+            // The page that says who is there.
+            if name.is_empty() && tail.is_empty() {
+                continue;
+            }
+            let old = old_head().replace(&format!("{MOUNT}/websocket"), &path);
+            for head in [request(&path, ""), old] {
+                let mut client = rig.raw();
+                client.write(head.as_bytes());
+                let answer = client.answer(&mut rig);
+                assert_eq!(answer.status, 404, "{path}: {answer:?}");
+                assert_eq!(client.rest(&mut rig), b"", "{path}");
+            }
+        }
+    }
+    for transport in REQUESTS {
+        for (id, status) in [("nobody", "401"), (&*sid, "200")] {
+            let mut client = rig.raw();
+            client.write(request(&later(transport, id), "").as_bytes());
+            // Something to be said to whoever asks.
+            rig.settle();
+            let connection = script.id(0);
+            rig.server
+                .with_app(|app| app.to(connection).send("x"))
+                .unwrap();
+            let head = client.head(&mut rig);
+            assert_eq!(&head[9..12], status, "{transport:?} {id}");
+        }
+    }
+    assert_eq!(script.ids.borrow().len(), 1);
+    for transport in ALL {
+        rig.serves(transport);
+    }
+    rig.over(&script, ());
+}
+
+/// At any byte of an upgrade that is refused, and right behind it.
+#[test]
+fn resets_during_a_refused_upgrade() {
+    let of = SocketIo {
+        settings: calm(),
+        ..SocketIo::default()
+    };
+    let refusing = Script {
+        open: Box::new(|_, _, _| Err(Reject::status(403).body("no"))),
+        ..Script::default()
+    };
+    let (mut rig, script) = sio_with(refusing, Settings::default(), of);
+    let path = first(Transport::WebSocket, MOUNT);
+    let foreign = "Origin: http://other.test\r\n";
+    #[rustfmt::skip]
+    let cases = [
+        ("the application",     request(&path, ""),                                         403),
+        ("flashsocket",         request(&first(Transport::FlashSocket, MOUNT), ""),         403),
+        ("hixie-76",            old_head() + NONCE,                                         403),
+        ("origin",              request(&path, foreign),                                    403),
+        ("an old one's origin", old_head().replace("http://a", "http://other.test"),        403),
+        ("version",             request(&path, "").replace("Version: 13", "Version: 12"),   426),
+        ("no such session",     request(&later(Transport::WebSocket, "nobody"), ""),        401),
+        ("no such transport",   request(&format!("{MOUNT}/nosuch"), ""),                    404),
+    ];
+    for (name, bytes, status) in cases {
+        let bytes = bytes.as_bytes();
+        let mut client = rig.raw();
+        client.write(bytes);
+        assert_eq!(client.answer(&mut rig).status, status, "{name}");
+        drop(client);
+        for cut in 1..=bytes.len() {
+            let mut client = rig.raw();
+            client.write(&bytes[..cut]);
+            if cut % 2 == 0 {
+                rig.turn();
+            }
+            client.reset();
+            rig.turn();
+        }
+        for seen in [true, false] {
+            let mut client = rig.raw();
+            client.write(bytes);
+            if seen {
+                rig.settle();
+            }
+            client.reset();
+            rig.turn();
+        }
+        rig.settle();
+        let stats = rig.stats();
+        assert_eq!((stats.conns_open, stats.sessions_open), (0, 0), "{name}");
+        assert_eq!((stats.websockets_open, stats.panics), (0, 0), "{name}");
+    }
+    assert!(script.closed().is_empty());
+    rig.over(&script, ());
 }

@@ -115,6 +115,52 @@ fn no_heartbeats_at_all() {
     }
 }
 
+/// The loop was held up for hours: that is nobody's silence, and no poll's end before it is answered.
+#[test]
+fn a_turn_that_comes_late() {
+    let hours = secs(5 * 3600);
+    for transport in long_lived() {
+        let (mut rig, script) = sio(Script::default());
+        let mut peer = rig.peer(transport);
+        peer.silent(&mut rig);
+        for n in 1..=10 {
+            rig.clock.advance(hours);
+            assert_eq!(peer.hear(&mut rig), [format!("~h~{n}")], "{transport:?}");
+            assert!(!peer.is_over && script.closed().is_empty());
+        }
+        // None of them counts as missed.
+        let heard = peer.listen(&mut rig, 83);
+        let want: Vec<String> = (11..=16).map(|n| format!("~h~{n}")).collect();
+        assert_eq!(beats(&heard), want, "{transport:?}");
+        assert!(!peer.is_over, "{transport:?}");
+        assert_eq!(peer.listen(&mut rig, 2), []);
+        assert_eq!(causes(&script), [(0, Cause::Timeout)], "{transport:?}");
+        rig.over(&script, peer);
+    }
+    for transport in POLLS {
+        let (mut rig, script) = sio(Script::default());
+        let mut peer = rig.peer(transport);
+        peer.silent(&mut rig);
+        for _ in 0..3 {
+            rig.clock.advance(hours);
+            rig.settle();
+            let answer = peer.receiver().answer(&mut rig);
+            let want = match transport {
+                Transport::XhrPolling => "",
+                _ => "io.JSONP[0]._(\"\");",
+            };
+            assert_eq!((answer.status, &*answer.text()), (200, want));
+            // The time to ask again begins now.
+            rig.pass(secs(29));
+            peer.cut();
+            peer.silent(&mut rig);
+        }
+        assert!(script.closed().is_empty(), "{transport:?}");
+        assert_eq!(peer.ask(&mut rig, "x"), ["x"]);
+        rig.over(&script, peer);
+    }
+}
+
 // ---- expiry ---------------------------------------------------------------------------------------
 
 #[test]
@@ -190,6 +236,50 @@ fn who_comes_back() {
             assert_eq!(script.ids.borrow().len(), 1);
             rig.over(&script, back);
         }
+    }
+}
+
+/// Half of a TCP connection is closed: nobody will read there either. What was sent before is handled.
+#[test]
+fn half_closed() {
+    for transport in ALL {
+        let (mut rig, script) = sio(noting());
+        let mut peer = rig.peer(transport);
+        peer.silent(&mut rig);
+        script.taken();
+        if SOCKETS.contains(&transport) {
+            for text in ["a", "b"] {
+                peer.receiver()
+                    .write(&masked(0x81, framed(text).as_bytes()));
+            }
+            peer.receiver().finish();
+            rig.settle();
+            assert_eq!(script.taken(), ["text a", "text b"], "{transport:?}");
+            assert_eq!(causes(&script), [(0, Cause::Lost)], "{transport:?}");
+            assert_eq!(rig.stats().conns_open, 0, "{transport:?}");
+            rig.over(&script, peer);
+            continue;
+        }
+        peer.receiver().finish();
+        rig.settle();
+        let stats = rig.stats();
+        assert_eq!((stats.conns_open, stats.sessions_open), (0, 1));
+        assert!(script.closed().is_empty(), "{transport:?}");
+        // Not so a request that is whole, and asks for nothing that lasts.
+        let mut post = rig.raw();
+        let body = form(&framed("c"));
+        let path = sends(transport, &peer.sid);
+        post.write(&http("POST", &path, FORM, body.as_bytes()));
+        post.finish();
+        let answer = post.answer(&mut rig);
+        assert_eq!((answer.status, &*answer.text()), (200, "ok"));
+        assert_eq!(script.taken(), ["text c"], "{transport:?}");
+        // Its session waits for who comes back.
+        let id = script.id(0);
+        rig.server.with_app(|app| app.to(id).send("kept")).unwrap();
+        let mut back = Peer::back(&mut rig, transport, &peer.sid);
+        assert_eq!(back.hear(&mut rig), ["kept"], "{transport:?}");
+        rig.over(&script, (peer, post, back));
     }
 }
 
@@ -380,16 +470,54 @@ fn unknown_sessions() {
     rig.over(&script, known);
 }
 
+/// In a process of its own, for others of this one come and go.
+#[cfg(target_os = "linux")]
 #[test]
 fn descriptors_are_given_back() {
-    let (mut rig, script) = sio(Script::default());
-    for _ in 0..20 {
-        for transport in ALL {
-            let mut peer = rig.peer(transport);
-            assert_eq!(peer.ask(&mut rig, "x"), ["x"]);
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "life::descriptors_in_a_child"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "{output:?}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "counts the descriptors of its process; descriptors_are_given_back runs it in one of its own"]
+fn descriptors_in_a_child() {
+    let count = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let (mut rig, script) = sio(echo());
+    rig.settle();
+    let before = count();
+    let ends = ["close", "reset", "half-close", "expires"];
+    for round in 0..3 {
+        let mut held = Vec::new();
+        for end in ends {
+            for transport in ALL {
+                let mut peer = rig.peer(transport);
+                assert_eq!(peer.ask(&mut rig, "x"), ["x"]);
+                match end {
+                    "close" => peer.say(&mut rig, &["close"]),
+                    "reset" => peer.cut(),
+                    "half-close" => {
+                        peer.receiver().finish();
+                        held.push(peer);
+                    }
+                    _ => drop(peer),
+                }
+            }
         }
+        let unknown = rig.client("/socket.io/1/websocket/unknown");
+        let refused = ALL.map(|transport| rig.knock(transport, &later(transport, "unknown"), ""));
+        let silent = rig.raw();
+        rig.settle();
+        assert!(count() > before);
+        rig.over(&script, (held, unknown, refused, silent));
+        assert_eq!(count(), before, "round {round}");
     }
-    assert_eq!(script.ids.borrow().len(), 120);
-    rig.over(&script, ());
-    assert_eq!(script.closed().len(), 120);
+    assert_eq!(script.ids.borrow().len(), 3 * ends.len() * ALL.len());
 }

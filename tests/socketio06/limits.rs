@@ -121,6 +121,112 @@ fn bodies() {
     }
 }
 
+/// A body that does not tell its length is too long as soon as it is.
+#[test]
+fn bodies_in_chunks() {
+    for transport in REQUESTS {
+        let of = SocketIoSettings {
+            body_bytes_max: 2000,
+            ..calm()
+        };
+        let (mut rig, script) = sio_of(noting(), of);
+        let peer = rig.peer(transport);
+        script.taken();
+        for (len, status) in [(1985, 200), (1986, 413)] {
+            let body = format!("data=~m~{len}~m~{}", "x".repeat(len));
+            let mut client = rig.raw();
+            let path = sends(transport, &peer.sid);
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: h\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n"
+            );
+            let size = body.len();
+            client.write(format!("{head}{size:x}\r\n{body}\r\n0\r\n\r\n").as_bytes());
+            assert_eq!(client.answer(&mut rig).status, status, "{transport:?}");
+            assert_eq!(script.taken().len(), usize::from(status == 200));
+        }
+        assert!(script.closed().is_empty());
+        rig.over(&script, peer);
+    }
+}
+
+/// A message of a WebSocket with more bytes, heads and all, ends it; in fragments, too.
+#[test]
+fn message_bytes_max() {
+    let just = framed(&"x".repeat(92));
+    assert_eq!(just.len(), 100);
+    let more = framed(&"x".repeat(93));
+    let fragments = [
+        masked(0x01, &more.as_bytes()[..60]),
+        masked(0x80, &more.as_bytes()[60..]),
+    ];
+    for transport in SOCKETS {
+        for long in [masked(0x81, more.as_bytes()), fragments.concat()] {
+            let of = SocketIo {
+                websocket: WebSocketLimits {
+                    message_bytes_max: 100,
+                    ping_interval: secs(0),
+                    ..WebSocketLimits::default()
+                },
+                ..mount(calm())
+            };
+            let (mut rig, script) = sio_with(noting(), Settings::default(), of);
+            let mut peer = rig.peer(transport);
+            script.taken();
+            peer.send_payload(&mut rig, &just);
+            assert_eq!(script.taken().len(), 1, "{transport:?}");
+            peer.receiver().write(&long);
+            assert_eq!(peer.receiver().close_code(&mut rig), Some(1009));
+            assert!(script.taken().is_empty());
+            let why = script.last_reason();
+            assert_eq!((why.cause, why.code), (Cause::Protocol, 1009));
+            assert_eq!(rig.stats().sessions_open, 0, "{transport:?}");
+            rig.over(&script, peer);
+        }
+    }
+}
+
+/// Who takes nothing of a stream is dropped after `write_timeout`; its session waits for another receiver, and
+/// then expires.
+#[test]
+fn a_stream_that_takes_nothing() {
+    for transport in STREAMS {
+        for (settings, seconds) in [
+            (Settings::default(), 30),
+            (
+                Settings {
+                    write_timeout: secs(7),
+                    ..Settings::default()
+                },
+                7,
+            ),
+        ] {
+            let of = SocketIo06Settings {
+                heartbeat_interval: secs(0),
+                ..SocketIo06Settings::default()
+            };
+            let (mut rig, script) = sio_with(Script::default(), settings, old(of));
+            let mut peer = rig.peer(transport);
+            peer.silent(&mut rig);
+            let id = script.id(0);
+            let long = "x".repeat(24 << 20);
+            rig.server.with_app(|app| app.to(id).send(long)).unwrap();
+            rig.settle();
+            rig.pass(secs(seconds - 1));
+            assert_eq!(rig.stats().conns_open, 1, "{transport:?}");
+            rig.pass(secs(2));
+            let stats = rig.stats();
+            let counts = (stats.write_timeouts, stats.conns_open, stats.bytes_queued);
+            assert_eq!(counts, (1, 0, 0), "{transport:?}");
+            assert!(script.closed().is_empty(), "{transport:?}");
+            rig.server.with_app(|app| app.to(id).send("late")).unwrap();
+            let mut back = Peer::back(&mut rig, transport, &peer.sid);
+            assert_eq!(back.hear(&mut rig), ["late"], "{transport:?}");
+            rig.over(&script, (peer, back));
+            assert_eq!(causes(&script), [(0, Cause::Timeout)]);
+        }
+    }
+}
+
 /// Nobody takes what is sent: it is bounded, and gone with the session.
 #[test]
 fn output_that_nobody_takes() {

@@ -4,7 +4,6 @@
 // In a test a failed unwrap is a failed test.
 #![allow(clippy::unwrap_used, clippy::type_complexity)]
 
-#[expect(dead_code, reason = "the tests of SockJS use the rest of it")]
 #[path = "../sockjs/answers.rs"]
 mod answers;
 mod extra;

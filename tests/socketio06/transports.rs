@@ -1,7 +1,7 @@
 //! What goes over the wire on each transport.
 
 use crate::support::*;
-use dustdevil::{Dialect, SocketIo, SocketIoSettings, Transport};
+use dustdevil::{Dialect, Settings, SocketIo, SocketIoSettings, Transport};
 
 /// Greets in `on_open`; notes who is there.
 fn greeting() -> Script {
@@ -31,6 +31,31 @@ fn the_first_message_is_the_id() {
         assert_eq!(rig.stats().sessions_open, 1);
         assert_eq!(rig.stats().connections_open, 1);
         rig.over(&script, peer);
+    }
+}
+
+/// A server's own part begins every id, whatever the transport; the rest is random.
+#[test]
+fn node_ids_lead() {
+    for node in ["a", "node42xy"] {
+        let of = SocketIo {
+            node_id: node.to_owned(),
+            ..mount(calm())
+        };
+        let (mut rig, script) = sio_with(Script::default(), Settings::default(), of);
+        let mut rests = Vec::new();
+        for transport in ALL {
+            for _ in 0..2 {
+                let peer = rig.peer(transport);
+                let rest = peer.sid.strip_prefix(node);
+                let rest = rest.unwrap_or_else(|| panic!("{transport:?} {}", peer.sid));
+                rests.push(rest.to_owned());
+            }
+        }
+        rests.sort_unstable();
+        rests.dedup();
+        assert_eq!(rests.len(), 2 * ALL.len());
+        rig.over(&script, ());
     }
 }
 
