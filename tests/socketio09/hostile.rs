@@ -1,7 +1,7 @@
 //! What has brought other servers down; after each of it another client is served.
 
 use crate::support::*;
-use dustdevil::{Settings, SocketIoSettings};
+use dustdevil::{Connection, Events, Origins, Routes, Settings, SocketIo, SocketIoSettings};
 use std::rc::Rc;
 
 /// Sends packets that are dropped without a word.
@@ -54,6 +54,38 @@ fn arguments_that_are_no_list() {
         r#"5:::{"name":"a","args":null}"#,
         r#"5:::{"name":"a","args":"x"}"#,
     ]);
+}
+
+/// A class whose event takes two numbers.
+#[derive(Default)]
+struct Adding;
+
+impl Connection for Adding {
+    type State = World;
+
+    fn events(on: &mut Events<Self>) {
+        on.on("add", |_, _, (one, two): (u32, u32)| one + two);
+    }
+}
+
+/// They are no panic: counted, and the end of that client alone.
+#[test]
+fn arguments_that_do_not_fit() {
+    let router = dustdevil::Router::<Adding>::new();
+    let routes = Routes::new().socketio("/socket.io", &router, mount(calm()));
+    let mut rig = Rig::new(World::new(), Settings::default(), routes);
+    let (_, mut good) = rig.socket();
+    for (n, args) in (1..).zip(["[]", "[1]", "[1,\"2\"]", "[-1,2]", "[null,[]]", "[{},1.5]"]) {
+        let (_, mut client) = rig.socket();
+        client.send(&format!(r#"5:1+::{{"name":"add","args":{args}}}"#));
+        client.told(&mut rig, "0::");
+        let stats = rig.stats();
+        assert_eq!((stats.protocol_errors, stats.panics), (n, 0), "{args}");
+        good.send(r#"5:7+::{"name":"add","args":[1,2]}"#);
+        assert_eq!(good.text(&mut rig), "6:::7+[3]");
+        assert_eq!(rig.stats().protocol_errors, n, "{args}");
+    }
+    rig.over(&Script::default(), good);
 }
 
 /// Names of the libraries' own events.
@@ -274,34 +306,62 @@ fn upgrades_with_an_unknown_transport() {
     rig.over(&script, ());
 }
 
-/// At any byte of a request, and right behind it.
+/// At any byte of a request, of an upgrade that is refused as well, and right behind it.
 #[test]
 fn resets_during_the_handshake() {
-    let (mut rig, script) = sio(Script::default());
+    let of = SocketIo {
+        origins: policy(Origins::Same),
+        ..mount(calm())
+    };
+    let (mut rig, script) = sio_with(Script::default(), Settings::default(), of);
     let sid = rig.shake();
+    let foreign = "Origin: http://other.test\r\n";
+    let upgrade = request(&sockets(&sid), "");
+    let nowhere = format!("/socket.io/1/nosuch/{sid}");
+    #[rustfmt::skip]
     let requests = [
-        http("GET", SHAKE, "", b""),
-        http("GET", &polls(&sid), "", b""),
-        http("POST", &polls(&sid), PLAIN, b"3:::x"),
-        request(&sockets(&sid), "").into_bytes(),
-        request(&sockets("nobody"), "").into_bytes(),
-        request(&polls(&sid), "").into_bytes(),
+        (200, http("GET", &polls(&sid), "", b"")),
+        (200, http("POST", &polls(&sid), PLAIN, b"3:::x")),
+        (101, request(&sockets("nobody"), "").into_bytes()),
+        (200, request(&polls(&sid), "").into_bytes()),
+        (403, request(&sockets(&sid), foreign).into_bytes()),
+        (426, upgrade.replace("Version: 13", "Version: 12").into_bytes()),
+        (400, upgrade.replace("Key: ", "Key: !").into_bytes()),
+        (400, request(&nowhere, "").into_bytes()),
+        (101, upgrade.into_bytes()),
+        // These make sessions.
+        (200, http("GET", SHAKE, "", b"")),
     ];
-    for bytes in &requests {
-        let all = bytes.len();
-        for cut in [1, all / 2, all - 1, all] {
-            for seen in [true, false] {
-                let mut client = rig.raw();
-                client.write(&bytes[..cut]);
-                if seen {
-                    rig.turn();
-                }
-                client.reset();
+    for (status, bytes) in &requests {
+        let name = String::from_utf8_lossy(bytes);
+        let mut client = rig.raw();
+        client.write(bytes);
+        let head = client.head(&mut rig);
+        assert_eq!(head[9..12], status.to_string(), "{name}");
+        client.reset();
+        for cut in 1..=bytes.len() {
+            let mut client = rig.raw();
+            client.write(&bytes[..cut]);
+            if cut % 2 == 0 {
+                rig.turn();
+            }
+            client.reset();
+            rig.turn();
+        }
+        for seen in [true, false] {
+            let mut client = rig.raw();
+            client.write(bytes);
+            if seen {
                 rig.settle();
             }
+            client.reset();
+            rig.turn();
         }
+        rig.settle();
+        let stats = rig.stats();
+        assert_eq!((stats.conns_open, stats.websockets_open), (0, 0), "{name}");
+        assert_eq!(stats.panics, 0, "{name}");
     }
-    assert_eq!(rig.stats().panics, 0);
     rig.serves_another();
     rig.over(&script, ());
 }

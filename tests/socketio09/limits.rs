@@ -923,3 +923,45 @@ fn a_long_post_outlives_its_session() {
     assert_eq!(answer.status, 200);
     rig.over(&script, ());
 }
+
+/// Over a conn that is there already: four fifths of the memory are taken.
+#[test]
+fn handshakes_when_memory_is_short() {
+    let settings = Settings {
+        buffers_max_bytes: 2 * MIB,
+        ..Settings::default()
+    };
+    let (mut rig, script) = sio_with(Script::default(), settings, mount(calm()));
+    let (one, _two) = (rig.session(), rig.session());
+    let mut early = rig.raw();
+    rig.settle();
+    let shake = |rig: &mut Rig<World>, early: &mut Client| {
+        early.write(&http("GET", SHAKE, "", b""));
+        early.answer(rig)
+    };
+    let fill = |rig: &mut Rig<World>, n: usize, bytes: usize| {
+        let (id, text) = (script.id(n), "x".repeat(bytes));
+        rig.server.with_app(|app| app.to(id).send(text)).unwrap();
+        rig.settle();
+    };
+    // Just under it.
+    fill(&mut rig, 0, 900_000);
+    fill(&mut rig, 1, 700_000);
+    assert_eq!(shake(&mut rig, &mut early).status, 200);
+    fill(&mut rig, 1, 100_000);
+    let answer = shake(&mut rig, &mut early);
+    let retry = answer.field("Retry-After");
+    assert_eq!((answer.status, retry), (503, Some("1")));
+    assert_eq!(answer.text(), "handshake error");
+    early.write(&http("GET", &format!("{SHAKE}?jsonp=0"), "", b""));
+    let answer = early.answer(&mut rig).text();
+    assert!(answer.starts_with("io.j[0](new Error("), "{answer}");
+    assert_eq!(script.ids.borrow().len(), 3);
+    let stats = rig.stats();
+    assert_eq!((stats.handshakes_refused, stats.memory_closes), (2, 0));
+    // Who is there is served on, and then there is room again.
+    early.write(&http("GET", &polls(&one), "", b""));
+    assert_eq!(early.answer(&mut rig).body.len(), 900_004);
+    assert_eq!(shake(&mut rig, &mut early).status, 200);
+    rig.over(&script, early);
+}

@@ -360,3 +360,33 @@ fn pipelined() {
     assert_eq!(texts, ["1::", "1", "3:::a"]);
     rig.over(&script, client);
 }
+
+/// The type of a body is the browser's business: each is answered, and its packets are handed on.
+#[test]
+fn bodies_of_any_type() {
+    for kind in [
+        "application/octet-stream",
+        "application/json",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+        "nonsense",
+        "",
+    ] {
+        let (mut rig, script) = sio(noting());
+        let sid = rig.session();
+        script.taken();
+        let lines = format!("Content-Type: {kind}\r\n");
+        let mut client = rig.raw();
+        for transport in [Transport::XhrPolling, Transport::HtmlFile] {
+            client.write(&http("POST", &path(transport, &sid), &lines, b"3:::x"));
+            let answer = client.answer(&mut rig);
+            assert_eq!((answer.status, &*answer.text()), (200, "1"), "{kind}");
+            assert_eq!(script.taken(), ["text x"], "{transport:?} {kind}");
+        }
+        let path = path(Transport::JsonpPolling, &sid);
+        client.write(&http("POST", &path, &lines, b"d=%223:::y%22"));
+        assert_eq!(client.answer(&mut rig).status, 200, "{kind}");
+        assert_eq!(script.taken(), ["text y"], "{kind}");
+        rig.over(&script, client);
+    }
+}

@@ -6,7 +6,7 @@ use dustdevil::{
     Cause, Dialect, FlashPolicy, Json, Routes, Sent, Settings, SockJs, SocketIo, SocketServer,
     WebSocket,
 };
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 const KEYS: &str = "Sec-WebSocket-Key1: 18x 6]8vM;54 *(5:  {   U1]8  z [  8\r\n\
@@ -485,4 +485,107 @@ fn a_server_for_policies_alone() {
     let server = SocketServer::new(()).unwrap().flash_policy(policy);
     let server = server.bind("127.0.0.1:0").unwrap();
     assert_eq!(server.local_addrs().len(), 1);
+}
+
+/// A server with a port for policies, and that port's address.
+fn with_a_port(file: Option<std::path::PathBuf>, settings: Settings) -> (Rig<()>, SocketAddr) {
+    let (clock, hand) = Clock::manual();
+    let policy = FlashPolicy {
+        port: Some(0),
+        address: [127, 0, 0, 1].into(),
+        file,
+    };
+    let server = SocketServer::with_clock((), clock).unwrap();
+    let server = server.settings(settings).flash_policy(policy);
+    let server = server.page("/", "page").bind("127.0.0.1:0").unwrap();
+    let at = server.local_addrs()[1].tcp().unwrap();
+    (Rig::of(server, hand), at)
+}
+
+/// A policy longer than any socket takes: who does not read it is given up, and the others have theirs.
+#[test]
+fn a_policy_that_is_not_read() {
+    let path = std::env::temp_dir().join(format!("long-policy-{}.xml", std::process::id()));
+    let policy = "x".repeat(16 << 20);
+    std::fs::write(&path, &policy).unwrap();
+    let (mut rig, at) = with_a_port(Some(path.clone()), Settings::default());
+    std::fs::remove_file(&path).unwrap();
+    let question = b"<policy-file-request/>\0";
+    let mut held: Vec<Client> = [at, rig.addr].map(Client::connect).into();
+    for client in &mut held {
+        client.write(question);
+    }
+    rig.settle();
+    let stats = rig.stats();
+    assert_eq!(stats.conns_open, 2);
+    assert!(stats.bytes_queued > 2 << 20, "{stats:?}");
+    for at in [at, rig.addr] {
+        let mut client = Client::connect(at);
+        client.write(question);
+        let answer = client.rest(&mut rig);
+        assert_eq!(answer.len(), policy.len() + 1);
+        assert_eq!(answer.last(), Some(&0));
+    }
+    rig.pass(secs(28));
+    assert_eq!(rig.stats().conns_open, 2);
+    rig.pass(secs(4));
+    let stats = rig.stats();
+    assert_eq!((stats.conns_open, stats.bytes_queued), (0, 0));
+    assert_eq!(stats.write_timeouts, 2);
+    // One that goes before it has read all, and one that goes at once.
+    for seen in [true, false] {
+        let mut client = Client::connect(at);
+        client.write(question);
+        if seen {
+            rig.settle();
+        }
+        client.reset();
+        rig.settle();
+        let stats = rig.stats();
+        assert_eq!((stats.conns_open, stats.bytes_queued), (0, 0));
+    }
+}
+
+/// Who is one too many at the port for policies is cut without a word; on the other port it is told so.
+#[test]
+fn one_too_many_for_a_policy() {
+    let question = b"<policy-file-request/>\0";
+    for settings in [
+        Settings {
+            connections_max: 1,
+            ..Settings::default()
+        },
+        Settings {
+            connections_per_ip_max: 1,
+            ..Settings::default()
+        },
+    ] {
+        let (mut rig, at) = with_a_port(None, settings);
+        let first = Client::connect(at);
+        rig.settle();
+        for n in 1..=3 {
+            let mut late = Client::connect(at);
+            rig.settle();
+            assert_eq!(late.rest(&mut rig), b"");
+            let mut late = rig.raw();
+            let told = late.rest(&mut rig);
+            assert!(told.starts_with(b"HTTP/1.1 503 "), "{told:?}");
+            drop(late);
+            rig.settle();
+            let stats = rig.stats();
+            assert_eq!((stats.conns_open, stats.refused), (1, 2 * n));
+        }
+        // Who never asks makes room, too.
+        rig.pass(secs(4));
+        for at in [at, rig.addr] {
+            let mut client = Client::connect(at);
+            client.write(question);
+            let answer = client.rest(&mut rig);
+            assert!(answer.ends_with(b"</cross-domain-policy>\n\0"));
+            drop(client);
+            rig.settle();
+        }
+        assert_eq!(rig.stats().conns_open, 0);
+        drop(first);
+    }
 }
