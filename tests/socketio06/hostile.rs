@@ -4,7 +4,7 @@ use crate::support::*;
 use dustdevil::{Cause, Reject, Settings, SocketIo, SocketIo06Settings, Transport};
 
 /// The head of hixie-76, without its nonce.
-fn old_head() -> String {
+pub(crate) fn old_head() -> String {
     format!(
         "GET {MOUNT}/websocket HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket\r\n\
          Connection: Upgrade\r\nOrigin: http://a\r\n\
@@ -16,7 +16,7 @@ fn old_head() -> String {
 const NONCE: &str = "Tm[K T2u";
 
 /// Everything that a client begins with.
-fn beginnings(sid: &str) -> Vec<Vec<u8>> {
+pub(crate) fn beginnings(sid: &str) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     for transport in REQUESTS {
         all.push(http("GET", &first(transport, MOUNT), "", b""));

@@ -7,6 +7,7 @@
 #[path = "../sockjs/answers.rs"]
 mod answers;
 mod extra;
+mod failures;
 mod hostile;
 mod life;
 mod limits;

@@ -1,7 +1,7 @@
 //! What has brought other servers down; after each of it another client is served.
 
 use crate::support::*;
-use dustdevil::{Connection, Events, Origins, Routes, Settings, SocketIo, SocketIoSettings};
+use dustdevil::{Origins, Settings, SocketIo, SocketIoSettings};
 use std::rc::Rc;
 
 /// Sends packets that are dropped without a word.
@@ -54,38 +54,6 @@ fn arguments_that_are_no_list() {
         r#"5:::{"name":"a","args":null}"#,
         r#"5:::{"name":"a","args":"x"}"#,
     ]);
-}
-
-/// A class whose event takes two numbers.
-#[derive(Default)]
-struct Adding;
-
-impl Connection for Adding {
-    type State = World;
-
-    fn events(on: &mut Events<Self>) {
-        on.on("add", |_, _, (one, two): (u32, u32)| one + two);
-    }
-}
-
-/// They are no panic: counted, and the end of that client alone.
-#[test]
-fn arguments_that_do_not_fit() {
-    let router = dustdevil::Router::<Adding>::new();
-    let routes = Routes::new().socketio("/socket.io", &router, mount(calm()));
-    let mut rig = Rig::new(World::new(), Settings::default(), routes);
-    let (_, mut good) = rig.socket();
-    for (n, args) in (1..).zip(["[]", "[1]", "[1,\"2\"]", "[-1,2]", "[null,[]]", "[{},1.5]"]) {
-        let (_, mut client) = rig.socket();
-        client.send(&format!(r#"5:1+::{{"name":"add","args":{args}}}"#));
-        client.told(&mut rig, "0::");
-        let stats = rig.stats();
-        assert_eq!((stats.protocol_errors, stats.panics), (n, 0), "{args}");
-        good.send(r#"5:7+::{"name":"add","args":[1,2]}"#);
-        assert_eq!(good.text(&mut rig), "6:::7+[3]");
-        assert_eq!(rig.stats().protocol_errors, n, "{args}");
-    }
-    rig.over(&Script::default(), good);
 }
 
 /// Names of the libraries' own events.

@@ -144,8 +144,8 @@ fn bad_packets_do_not_close_the_session() {
     rig.over(&script, ());
 }
 
-/// Too few arguments end that connection only, as the application has been asked what it cannot answer;
-/// more than it wants are none of its business.
+/// Arguments that do not fit are counted, and end that connection only, as the application has been asked
+/// what it cannot answer; more than it wants are none of its business.
 #[test]
 fn wrong_arguments() {
     let mut rig = greeter();
@@ -154,13 +154,19 @@ fn wrong_arguments() {
     assert_eq!(client.text(&mut rig), "6:::1+[3]");
     client.send(r#"5:2+::{"name":"nosuch","args":[1]}"#);
     assert_eq!(client.text(&mut rig), "6:::2");
-    let mut other = rig.socket().1;
-    other.send(r#"5:1+::{"name":"add","args":[1]}"#);
-    other.told(&mut rig, "0::");
-    assert_eq!(rig.state(|state| state.clone()), ["Error"]);
-    client.send(r#"5:3+::{"name":"add","args":[1,2]}"#);
-    assert_eq!(client.text(&mut rig), "6:::3+[3]");
-    rig.over(&Script::default(), (client, other));
+    assert_eq!(rig.stats().protocol_errors, 0);
+    for (n, args) in (1..).zip(["[1]", "[]", r#"[1,"2"]"#, "[null,[]]", "[{},1.5]"]) {
+        let mut other = rig.socket().1;
+        other.send(&format!(r#"5:1+::{{"name":"add","args":{args}}}"#));
+        other.told(&mut rig, "0::");
+        let noted = rig.state(|state| state.clone());
+        assert_eq!(noted, vec!["Error"; n], "{args}");
+        let stats = rig.stats();
+        assert_eq!((stats.protocol_errors, stats.panics), (n as u64, 0));
+        client.send(r#"5:3+::{"name":"add","args":[1,2]}"#);
+        assert_eq!(client.text(&mut rig), "6:::3+[3]");
+    }
+    rig.over(&Script::default(), client);
 }
 
 /// At an endpoint they end that endpoint.
@@ -174,6 +180,7 @@ fn wrong_arguments_at_an_endpoint() {
     assert_eq!(client.text(&mut rig), "1::/greet");
     client.send(r#"5:1+:/greet:{"name":"add","args":["a","b"]}"#);
     assert_eq!(client.text(&mut rig), "0::/greet");
+    assert_eq!(rig.stats().protocol_errors, 1);
     client.send("3:::x");
     assert_eq!(client.text(&mut rig), "3:::x");
     assert!(root.closed().is_empty());
