@@ -7,6 +7,7 @@
 #[path = "../sockjs/answers.rs"]
 mod answers;
 mod endings;
+mod failures;
 mod handshake;
 mod hostile;
 mod htmlfile;

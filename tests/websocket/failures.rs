@@ -16,11 +16,11 @@
 //! | ws CVE-2026-48779, tiny fragments cost an object each | `frames::limits_of_messages`, `frames::many_fragments_are_one_message` |
 //! | Tornado CVE-2025-67724, CR LF in what the application sets | `upgrade::headers_and_cookies_on_the_101`, `upgrade::rejects` |
 //! | Tornado CVE-2026-49854, mask routine reads past the end | `proto::ws::mask` (there is no unsafe code) |
-//! | ws-rs RUSTSEC-2020-0043, outgoing buffer without bound | `api::a_full_outbox_closes_the_slow_one_later`, `load::a_client_that_never_reads` |
+//! | ws-rs RUSTSEC-2020-0043, outgoing buffer without bound | `api::a_full_outbox_closes_the_slow_one_later`, `load::a_client_that_never_reads`; old drafts: `hixie::what_waits_for_a_nonce_is_counted` |
 //! | rust-websocket RUSTSEC-2022-0035, buffer by the claimed length | `frames::broken_rules` (header only), `proto::ws::machine` |
 //! | rustls RUSTSEC-2024-0336, a close at the wrong moment spins | [`a_close_at_any_moment_does_not_spin`] |
 //! | errors nobody catches | `api::a_panic_closes_that_connection_only` |
-//! | slow read, silent connections | `load::a_client_that_never_reads`, `frames::a_silent_peer_is_pinged_and_dropped` |
+//! | slow read, silent connections | `load::a_client_that_never_reads`, `frames::a_silent_peer_is_pinged_and_dropped`; old drafts: `hixie::a_nonce_that_does_not_come`; the policy of Flash: `hixie::a_policy_that_is_not_read`, `hixie::a_port_for_policies_has_nothing_else` |
 //! | reset storms, half-close | `load::resets_at_random_moments`, `frames::half_closed` |
 //! | ping floods | `load::pings_unread_keep_memory_flat` |
 //! | cross-site WebSocket hijacking | `upgrade::refused`, `upgrade::origins` |
