@@ -274,12 +274,17 @@ fn half_closed() {
         let answer = post.answer(&mut rig);
         assert_eq!((answer.status, &*answer.text()), (200, "ok"));
         assert_eq!(script.taken(), ["text c"], "{transport:?}");
+        let mut begins = rig.raw();
+        begins.write(&http("GET", &first(transport, MOUNT), "", b""));
+        begins.finish();
+        let answer = begins.rest(&mut rig);
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{transport:?}");
         // Its session waits for who comes back.
         let id = script.id(0);
         rig.server.with_app(|app| app.to(id).send("kept")).unwrap();
         let mut back = Peer::back(&mut rig, transport, &peer.sid);
         assert_eq!(back.hear(&mut rig), ["kept"], "{transport:?}");
-        rig.over(&script, (peer, post, back));
+        rig.over(&script, (peer, post, begins, back));
     }
 }
 
