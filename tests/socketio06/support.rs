@@ -53,14 +53,21 @@ pub(crate) fn payload(all: &[&str]) -> String {
 /// The data of a payload; the lengths have to be right.
 pub(crate) fn unframed(payload: &str) -> Vec<String> {
     let mut found = Vec::new();
-    let mut rest = payload.to_owned();
+    let mut rest = payload;
     while !rest.is_empty() {
         let after = rest.strip_prefix("~m~").and_then(|it| it.split_once("~m~"));
         let (length, data) = after.unwrap_or_else(|| panic!("{payload:?}"));
-        let units: Vec<u16> = data.encode_utf16().collect();
-        let (data, behind) = units.split_at(length.parse().unwrap());
-        found.push(String::from_utf16(data).unwrap());
-        rest = String::from_utf16(behind).unwrap();
+        let (mut left, mut end) = (length.parse::<usize>().unwrap(), 0);
+        for c in data.chars() {
+            if left == 0 {
+                break;
+            }
+            left = left.checked_sub(c.len_utf16()).expect("half a pair");
+            end += c.len_utf8();
+        }
+        assert_eq!(left, 0, "{payload:?}");
+        found.push(data[..end].to_owned());
+        rest = &data[end..];
     }
     found
 }
