@@ -349,7 +349,7 @@ impl<S: 'static> Core<S> {
     }
 }
 
-/// The least a request or a chunk counts for in the budget of a turn (rule C5).
+/// The least a request or a chunk counts for in the budget of a turn.
 const REQUEST_WORK: usize = 1024;
 
 /// The least a request that is answered with a file counts for: it is looked up and opened, which

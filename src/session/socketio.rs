@@ -2,7 +2,8 @@
 //!
 //! Unlike SockJS it is made before its first receiver; a new receiver takes the place of the old one;
 //! a lost receiver is no loss: what waits is kept for a while, and the client may come back by any
-//! transport, a WebSocket too. Both sides beat.
+//! transport, a WebSocket too. Both sides beat. In Socket.IO 0.6 the first receiver makes the session, and the
+//! loss of a WebSocket ends it: the caller sees to both.
 //!
 //! ```text
 //! Opening -- accept() --> Open -- close() --> Closing -- the last packet is taken --> gone

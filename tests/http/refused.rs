@@ -123,7 +123,7 @@ fn too_large() {
     }
 }
 
-/// A 413 reaches a client that still sends what nobody will read (rule K4).
+/// A 413 reaches a client that still sends what nobody will read.
 #[test]
 fn an_early_answer_is_not_lost() {
     let mut rig = Rig::new(Settings::default());

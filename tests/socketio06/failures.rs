@@ -1,6 +1,6 @@
-//! Published failures of servers of this family that concern Socket.IO 0.6 (section 1 of the page on
-//! limits), and where each is tested. Those of WebSocket, of its old drafts and of the policy of Flash have
-//! a table of their own beside the tests of plain WebSocket.
+//! Published failures of servers of this family that concern Socket.IO 0.6, and where each is tested. Those of
+//! WebSocket, of its old drafts and of the policy of Flash have a table of their own beside the tests of plain
+//! WebSocket.
 //!
 //! | failure | test |
 //! | --- | --- |

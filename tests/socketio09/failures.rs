@@ -1,5 +1,4 @@
-//! Published failures of servers of this family that concern Socket.IO 0.7 to 0.9 (section 1 of the page on
-//! limits), and where each is tested.
+//! Published failures of servers of this family that concern Socket.IO 0.7 to 0.9, and where each is tested.
 //!
 //! | failure | test |
 //! | --- | --- |

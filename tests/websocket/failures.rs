@@ -1,5 +1,5 @@
-//! Published failures of servers of this family that concern WebSocket and sessions (section 1 of
-//! the page on limits), and where each is tested.
+//! Published failures of servers of this family that concern WebSocket and sessions, and where each
+//! is tested.
 //!
 //! | failure | test |
 //! | --- | --- |

@@ -1,4 +1,4 @@
-//! Frames, closing, limits and times: sections 5 to 8 and 14 of the protocol file, live.
+//! Frames, closing, limits and times, live.
 
 use crate::support::*;
 use dustdevil::{Cause, CloseReason, Messages, Settings, WebSocket, WebSocketLimits};

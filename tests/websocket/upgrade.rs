@@ -1,4 +1,4 @@
-//! The opening handshake: section 13 of the protocol file, origins, refusals, late decisions.
+//! The opening handshake: what is taken, origins, refusals, late decisions.
 
 use crate::support::*;
 use dustdevil::{

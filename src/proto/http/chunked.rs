@@ -100,7 +100,7 @@ impl Decoder {
     }
 
     /// Chunks begun so far, the last one included. Whoever deals out the loop's time counts each as
-    /// 1 KiB of work (rule C5).
+    /// 1 KiB of work.
     pub fn chunks(&self) -> u64 {
         self.chunks
     }
@@ -111,7 +111,8 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// Every breach of rules C1 to C4. The decoder is of no use after one.
+    /// Every breach of the grammar of chunks (RFC 9112, 7.1), and of the limits. The decoder is of no use
+    /// after one.
     pub fn decode(&mut self, input: &mut Input<'_>, out: &mut Vec<u8>) -> Result<bool, Error> {
         let most = self.chunks + CHUNKS_PER_CALL;
         while self.state != State::Done && !input.is_empty() && self.chunks < most {
@@ -255,7 +256,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Rule C4: a trailer cannot change what the head has settled. A longer name that begins like a
+    /// A trailer cannot change what the head has settled. A longer name that begins like a
     /// forbidden one fills the room for names and is equal to none.
     fn check_name(&self) -> Result<(), Error> {
         match &self.name[..usize::from(self.name_len)] {

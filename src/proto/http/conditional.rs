@@ -1,4 +1,4 @@
-//! Parts of a file and files that have not changed (RFC 9110, 13 and 14; rule S9).
+//! Parts of a file and files that have not changed (RFC 9110, 13 and 14).
 //!
 //! Not here: files. The caller knows the size, the tag and the time of change.
 

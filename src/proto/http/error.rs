@@ -1,7 +1,7 @@
 //! Why a request was refused, and with which status.
 //!
 //! Every error of reading ends the connection: nothing is looked for behind a request that was not
-//! understood (rule B5).
+//! understood.
 //!
 //! Not here: mistakes of the application in a response ([`HeaderError`](super::response::HeaderError)).
 

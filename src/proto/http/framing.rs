@@ -22,7 +22,7 @@ pub enum Framing {
 }
 
 impl Head<'_> {
-    /// How the length of the body is told (rules B1 to B3).
+    /// How the length of the body is told.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Head<'_> {
         }
     }
 
-    /// Whether the client waits for `100 Continue` before it sends the body (rules E1 and E2): not
+    /// Whether the client waits for `100 Continue` before it sends the body: not
     /// in HTTP/1.0, and not if there is no body.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Head<'_> {
     }
 }
 
-/// Rule B2: a number, or a list of the same number written the same way.
+/// A number, or a list of the same number written the same way.
 fn parse_length(value: &[u8]) -> Result<u64, Error> {
     let mut list = elements(value);
     let first = list.next().unwrap_or_default();
@@ -104,7 +104,7 @@ fn parse_length(value: &[u8]) -> Result<u64, Error> {
     Ok(length)
 }
 
-/// Rule B1: `chunked` alone is understood; codings below it are understood to be codings.
+/// `chunked` alone is understood; codings below it are understood to be codings.
 fn parse_coding(value: &[u8]) -> Result<Framing, Error> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(Framing::Chunked);

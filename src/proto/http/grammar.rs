@@ -17,7 +17,7 @@ pub(crate) fn is_value_byte(b: u8) -> bool {
     b == b'\t' || (b >= b' ' && b != 0x7f)
 }
 
-/// `s` without the blanks and tabs around it, and no other kind of white space (rule R4).
+/// `s` without the blanks and tabs around it, and no other kind of white space.
 pub(crate) fn trim(mut s: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = s {
         s = rest;
@@ -33,7 +33,7 @@ pub(crate) fn elements(list: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     list.split(|&b| b == b',').map(trim)
 }
 
-/// Whether `s` is a host with an optional port, as the Host field has it (rule R6).
+/// Whether `s` is a host with an optional port, as the Host field has it.
 ///
 /// A comma is legal in a registered name, but refused: it is how two hosts look when joined.
 pub(crate) fn is_host(s: &[u8]) -> bool {

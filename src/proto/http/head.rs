@@ -145,7 +145,7 @@ impl<'b> Head<'b> {
     ///
     /// # Errors
     ///
-    /// Every breach of rules H2 and R1 to R6; see [`Error`].
+    /// Every breach of the grammar of a head; see [`Error`].
     pub fn parse<'r: 'b>(raw: &'r [u8], slots: &'b mut Slots<'r>) -> Result<Self, Error> {
         let line_end = memchr(b'\r', raw).ok_or(Error::Syntax("line end"))?;
         let line = RequestLine::parse(&raw[..line_end])?;
@@ -206,7 +206,7 @@ impl<'b> Head<'b> {
         std::str::from_utf8(self.header(name)?).ok()
     }
 
-    /// All fields with this name as one value: joined by `; ` for Cookie, else by `, ` (rule R7).
+    /// All fields with this name as one value: joined by `; ` for Cookie, else by `, `.
     pub fn joined(&self, name: &str) -> Option<Cow<'b, [u8]>> {
         let mut values = self.all(name);
         let first = values.next()?;
@@ -233,7 +233,7 @@ impl<'b> Head<'b> {
             .any(|element| element.eq_ignore_ascii_case(option.as_bytes()))
     }
 
-    /// Whether the client leaves the connection open for another request (rule K1).
+    /// Whether the client leaves the connection open for another request.
     pub fn keep_alive(&self) -> bool {
         match self.version {
             Version::Http11 => !self.has_option("connection", "close"),
@@ -245,7 +245,7 @@ impl<'b> Head<'b> {
     }
 }
 
-/// The host of the request (rule R6): the authority of the target wins over the Host field, which has
+/// The host of the request: the authority of the target wins over the Host field, which has
 /// to be right all the same.
 fn host<'b>(
     headers: &[httparse::Header<'b>],

@@ -251,7 +251,7 @@ impl Reader {
     }
 
     /// Bytes of the unfinished body that have come, chunk lines included. Zero: `100 Continue` is
-    /// still worth sending (rule E1).
+    /// still worth sending.
     pub fn body_bytes_received(&self) -> u64 {
         match &self.state {
             State::Body(body) => body.received,
@@ -386,7 +386,8 @@ impl Body {
     }
 }
 
-/// Rule H1. Counting bytes also tells which half of a CRLF is due, however the input was cut.
+/// A few empty lines before a request are no harm. Counting bytes also tells which half of a CRLF is due, however
+/// the input was cut.
 fn skip_empty_lines(input: &mut Input<'_>, skipped: &mut u8) -> Result<(), Error> {
     while let Some(&b) = input.rest().first() {
         match (*skipped % 2 == 1, b) {

@@ -68,7 +68,7 @@ impl<'b> RequestLine<'b> {
     }
 }
 
-/// Rule R3: only what is a version in form can be one that is not supported.
+/// Only what is a version in form can be one that is not supported.
 fn parse_version(version: &[u8]) -> Result<Version, Error> {
     match version {
         b"HTTP/1.1" => Ok(Version::Http11),
@@ -82,7 +82,7 @@ fn parse_version(version: &[u8]) -> Result<Version, Error> {
     }
 }
 
-/// Rule R1. CONNECT and TRACE are left out on purpose.
+/// CONNECT and TRACE are left out on purpose.
 fn parse_method(method: &[u8]) -> Result<&'static str, Error> {
     Ok(match method {
         b"GET" => "GET",

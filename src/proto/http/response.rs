@@ -35,7 +35,7 @@ impl fmt::Display for HeaderError {
 
 impl std::error::Error for HeaderError {}
 
-/// Whether the connection stays open after the response, and how the client learns (rule K1).
+/// Whether the connection stays open after the response, and how the client learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connection {
     /// It stays open, which goes without saying in HTTP/1.1.
@@ -58,7 +58,7 @@ impl Connection {
     }
 }
 
-/// How the client learns where the body ends (rule S3).
+/// How the client learns where the body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
     /// So many bytes. Also in answers to HEAD, where they do not follow.
@@ -181,7 +181,7 @@ pub fn push_field(extra: &mut Vec<u8>, name: &str, value: &str) -> Result<(), He
     Ok(())
 }
 
-/// Appends a chunk; nothing if `data` is empty, because the empty chunk is the end (rule S4).
+/// Appends a chunk; nothing if `data` is empty, because the empty chunk is the end.
 pub fn write_chunk(out: &mut Vec<u8>, data: &[u8]) {
     if data.is_empty() {
         return;

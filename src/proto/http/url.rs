@@ -10,7 +10,7 @@ use std::string::FromUtf8Error;
 
 use super::error::Error;
 
-/// Decodes the path of a target (rule R8).
+/// Decodes the path of a target.
 ///
 /// # Errors
 ///

@@ -80,7 +80,7 @@ const CLOSE: u8 = 0x88;
 mod tests {
     use super::*;
 
-    /// Section 6, and the codes of Autobahn 7.7 and 7.9.
+    /// Those of the standard, and the codes of Autobahn 7.7 and 7.9.
     #[test]
     fn codes() {
         let good = [

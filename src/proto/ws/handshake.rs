@@ -436,7 +436,7 @@ mod tests {
         assert_eq!(out, want.as_bytes());
     }
 
-    /// Section 13: the requests that are taken.
+    /// The requests that are taken.
     #[test]
     fn taken() {
         type Changes = &'static [(&'static str, Option<&'static str>)];
@@ -461,7 +461,7 @@ mod tests {
         }
     }
 
-    /// Section 13: the requests that are not.
+    /// The requests that are not.
     #[test]
     fn refused() {
         type Changes = &'static [(&'static str, Option<&'static str>)];

@@ -940,7 +940,7 @@ mod tests {
         }
     }
 
-    /// Section 14: what the peer is refused for, after what it may have sent before.
+    /// What the peer is refused for, after what it may have sent before.
     #[test]
     fn bad_streams() {
         let closing = |data: &[u8]| client_frame(true, Opcode::Close, data);
@@ -1355,7 +1355,7 @@ mod tests {
         assert_eq!(machine.state(), State::Closed);
     }
 
-    /// The states of section 6 against everything that can come.
+    /// All states against everything that can come.
     #[test]
     fn states() {
         let closing = client_frame(true, Opcode::Close, b"\x0f\xa0bye");

@@ -142,7 +142,7 @@ fn accepted_requests() {
     }
 }
 
-/// Whatever is refused, what stands behind it is not answered (rule B5).
+/// Whatever is refused, what stands behind it is not answered.
 #[test]
 fn refused_requests() {
     #[rustfmt::skip]
