@@ -180,8 +180,8 @@ impl<S: 'static> Target<'_, S> {
 
     /// Sends an event to each, and `then` runs when every one of them has acknowledged it or will not: it is
     /// closed, or its `ack_timeout` is over. `then` gets the answers in the order in which they came. Answers
-    /// for how many it was queued; the others are not among them: those that speak a family without events,
-    /// wait for `acks_max` acknowledgements already, or are gone. With nobody to ask the list is empty.
+    /// for how many it was queued; the others are not among them: those that are not open yet, speak a family
+    /// without events, or wait for `acks_max` acknowledgements already. With nobody to ask the list is empty.
     pub fn emit_ack(
         self,
         name: &str,
@@ -203,7 +203,7 @@ impl<S: 'static> Target<'_, S> {
                     let entry = engine.connections.get(id.0);
                     entry.is_some_and(|entry| engine.is_backlogged(entry.link))
                 };
-                if volatile && backlogged(&engine) {
+                if !engine.is_open(id) || (volatile && backlogged(&engine)) {
                     continue;
                 }
                 let all = Rc::clone(&gathering);

@@ -193,6 +193,8 @@ pub(crate) struct Opening {
     /// Packets of Socket.IO sent meanwhile, and how many bytes they take.
     pub(super) packets: Vec<Box<[u8]>>,
     pub(super) packet_bytes: usize,
+    /// `send` has answered `Full` meanwhile; `on_writable` is owed.
+    pub(super) full: bool,
     /// `on_open` decides later.
     pub(crate) later: bool,
     /// It is closed already.

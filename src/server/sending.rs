@@ -90,9 +90,11 @@ impl<S: 'static> Engine<S> {
         }
         opening.early_bytes += message.bytes.len() + size_of::<Early>();
         opening.early.push((message.kind, message.bytes.into()));
-        match opening.early_bytes > high {
-            true => Sent::Full,
-            false => Sent::Queued,
+        opening.full |= opening.early_bytes > high;
+        if opening.full {
+            Sent::Full
+        } else {
+            Sent::Queued
         }
     }
 

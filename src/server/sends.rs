@@ -89,6 +89,7 @@ impl<S: 'static> Core<S> {
             true => self.sockjs_send(io, key, at, Messages::left(&rest)),
             false => self.socketio_send(io, key, at, &rest),
         }
+        self.watch_last(io, "on_message");
         self.follow_up(io);
     }
 }

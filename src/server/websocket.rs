@@ -247,6 +247,11 @@ impl<S: 'static> Core<S> {
                 let packets = std::mem::take(&mut opening.packets);
                 let (close, waited) = (opening.close, opening.later);
                 let engine = self.engine();
+                if let (Link::SocketIo(key), true) = (link, opening.full) {
+                    if let Some(entry) = engine.sessions.arena.get_mut(key) {
+                        entry.full = true;
+                    }
+                }
                 engine.opened(id);
                 match link {
                     Link::Session(key) => engine.accept_session(key),
@@ -291,9 +296,14 @@ impl<S: 'static> Core<S> {
             return;
         };
         let (early, close) = (opening.take_early(), opening.close.take());
+        let full = opening.full;
         let headers = std::mem::take(&mut opening.headers);
         let owner = id.0.to_bits();
-        self.become_websocket(io, key, owner, upgrade.begins(&headers, &early));
+        let begins = Begins {
+            full,
+            ..upgrade.begins(&headers, &early)
+        };
+        self.become_websocket(io, key, owner, begins);
         let engine = self.engine();
         engine.opened(id);
         engine.conns.stats.websockets_opened += 1;
@@ -343,7 +353,7 @@ impl<S: 'static> Core<S> {
             left: None,
             ages,
         });
-        conn.full |= conn.waiting() > conns.settings.write_high_bytes;
+        conn.full |= begins.full || conn.waiting() > conns.settings.write_high_bytes;
         conns.count_input(key);
         conns.mark_dirty(key);
         if let Some((_, timeout)) = timer {
@@ -444,6 +454,8 @@ pub(crate) struct Begins<'a> {
     pub(crate) protocol: Option<&'a str>,
     pub(crate) headers: &'a [u8],
     pub(crate) early: &'a [Early],
+    /// Whether the sender was told that these are much.
+    pub(crate) full: bool,
 }
 
 impl Upgrade {
@@ -454,6 +466,7 @@ impl Upgrade {
             protocol: self.protocol.as_deref(),
             headers,
             early,
+            full: false,
         }
     }
 }

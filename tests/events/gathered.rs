@@ -3,6 +3,7 @@
 use crate::support::*;
 use dustdevil::SocketIoSettings;
 use serde_json::Value;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Asks as each word says; notes how many were asked, and what came of it.
@@ -10,7 +11,7 @@ fn asking() -> Script {
     let mut script = acting(|me, cx, word| {
         let to = match word {
             "others" => cx.all().except(cx.id()),
-            "nobody" => cx.room("nobody"),
+            "nobody" | "room" => cx.room(word),
             "the first" => cx.to(me.script.id(0)),
             "volatile" => cx.all().volatile(),
             _ => cx.all(),
@@ -128,6 +129,36 @@ fn some_do_not_answer() {
         let want = "2 told, 2 Err(Closed), 1 Ok(\"[]\"), 0 Err(Timeout)";
         assert_eq!(script.taken(), [want]);
         rig.left(&script, peers);
+    }
+}
+
+/// Who is not accepted yet is not asked, so nobody waits for what becomes of it.
+#[test]
+fn some_are_undecided() {
+    for way in Way::EVENTS {
+        let shelf = Rc::new(RefCell::new(None));
+        let put = Rc::clone(&shelf);
+        let mut script = asking();
+        script.open = Box::new(move |me, cx, _| {
+            cx.join("room");
+            if me.n == 1 {
+                *put.borrow_mut() = Some(cx.decide_later());
+            }
+            Ok(())
+        });
+        let (mut rig, script) = events(script);
+        let mut peer = rig.peer(way);
+        let mut other = rig.raw();
+        other.write(&http("GET", "/socket.io/1/", "", b""));
+        rig.settle();
+        peer.say(&mut rig, &way.act("", "room"));
+        assert_eq!(script.taken(), ["1 asked"]);
+        peer.say(&mut rig, &way.answer("", 1, "[]"));
+        assert_eq!(script.taken(), ["1 told, 0 Ok(\"[]\")"]);
+        let decide: dustdevil::Deciding<Probe> = shelf.take().unwrap();
+        decide.refuse("no".into());
+        rig.settle();
+        rig.left(&script, (peer, other));
     }
 }
 

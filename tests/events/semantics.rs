@@ -419,9 +419,14 @@ fn slow_callbacks_are_named() {
     for way in Way::ALL {
         let clock = Rc::new(RefCell::new(None::<ManualClock>));
         let hand = Rc::clone(&clock);
-        let (mut rig, script) = events(acting(move |_, _, _| {
+        let settings = dustdevil::Settings {
+            work_per_turn_bytes: 1024,
+            ..Default::default()
+        };
+        let script = acting(move |_, _, _| {
             hand.borrow().as_ref().unwrap().advance(ms(100));
-        }));
+        });
+        let (mut rig, script) = events_with(script, settings, quiet());
         *clock.borrow_mut() = Some(rig.clock.clone());
         let mut peer = rig.peer(way);
         LINES.take();
@@ -432,7 +437,13 @@ fn slow_callbacks_are_named() {
         };
         let class = std::any::type_name::<Probe>();
         let want = format!("{class} {what} held the loop for 100ms");
-        assert_eq!(LINES.take(), [want], "{way:?}");
+        assert_eq!(LINES.take(), [want.as_str()], "{way:?}");
+        // Those of later turns as well.
+        let packets = vec![way.act("", "x"); 3];
+        peer.say_all(&mut rig, &packets);
+        assert_eq!(rig.stats().slow_callbacks, 4, "{way:?}");
+        let lines = LINES.take();
+        assert!(lines.iter().all(|line| line.contains(what)), "{lines:?}");
         rig.left(&script, peer);
     }
 }

@@ -7,13 +7,17 @@ use std::rc::Rc;
 
 /// A class of each family: Socket.IO at `/socket.io`, SockJS at `/s`, plain WebSocket at `/ws`.
 fn mixed(script: Script) -> (Rig<World>, Rc<Script>) {
+    mixed_with(script, Settings::default())
+}
+
+fn mixed_with(script: Script, settings: Settings) -> (Rig<World>, Rc<Script>) {
     let script = Rc::new(script);
     let router = router(&script);
     let routes = Routes::new()
         .socketio("/socket.io", &router, sio(quiet()))
         .sockjs("/s", &router, SockJs::default())
         .websocket("/ws", &router, WebSocket::default());
-    (Rig::new(World::new(), Settings::default(), routes), script)
+    (Rig::new(World::new(), settings, routes), script)
 }
 
 #[test]
@@ -547,27 +551,37 @@ fn full_in_on_open() {
         write_max_bytes: 4096,
         ..Settings::default()
     };
-    for way in Way::ALL {
-        let (mut rig, script) = events_with(
-            Script {
-                open: Box::new(|me, cx, _| {
-                    let text = "x".repeat(900);
-                    let sent: Vec<_> = (0..3).map(|_| cx.send(&text)).collect();
-                    me.script.note(format!("{sent:?}"));
-                    Ok(())
-                }),
-                writable: Box::new(|me, _| me.script.note("writable")),
-                ..Script::default()
-            },
-            settings.clone(),
-            quiet(),
-        );
-        let (peer, heard) = Peer::greeted(&mut rig, way, "/socket.io", "");
-        assert_eq!(heard.len(), 3, "{way:?}");
-        rig.settle();
-        let log = script.taken();
-        assert_eq!(log, ["[Queued, Queued, Full]", "writable"], "{way:?}");
-        rig.left(&script, peer);
+    // Whatever a message weighs in either place.
+    for bytes in [1, 40, 100, 104, 109, 130, 160, 190, 250, 500, 900] {
+        let open = move || Script {
+            open: Box::new(move |me, cx, _| {
+                let text = "x".repeat(bytes);
+                let mut count = 1;
+                while cx.send(&text) == Sent::Queued {
+                    count += 1;
+                }
+                me.script.note(count.to_string());
+                Ok(())
+            }),
+            writable: Box::new(|me, _| me.script.note("writable")),
+            ..Script::default()
+        };
+        for way in Way::ALL {
+            let (mut rig, script) = events_with(open(), settings.clone(), quiet());
+            let (peer, heard) = Peer::greeted(&mut rig, way, "/socket.io", "");
+            rig.settle();
+            let log = script.taken();
+            assert_eq!(log, [heard.len().to_string(), "writable".into()], "{way:?}");
+            rig.left(&script, peer);
+        }
+        let (mut rig, script) = mixed_with(open(), settings.clone());
+        for path in ["/ws", "/s/websocket", "/s/0/x/websocket"] {
+            let mut client = rig.client(path);
+            client.text(&mut rig);
+            rig.settle();
+            let log = script.taken();
+            assert_eq!(log[1..], ["writable"], "{path} {bytes}");
+        }
     }
 }
 

@@ -42,9 +42,6 @@ impl<S: 'static> Engine<S> {
         for packet in packets {
             self.push_packet(key, |out| out.extend_from_slice(&packet));
         }
-        let high = self.conns.settings.write_high_bytes;
-        let entry = self.sessions.arena.get_mut(key)?;
-        entry.full |= entry.load() > high;
         match asked {
             Some(Asked::Handshake(mut place, script)) => {
                 let mut body = Vec::new();

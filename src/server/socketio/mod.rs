@@ -398,6 +398,7 @@ impl<S: 'static> Core<S> {
             protocol: None,
             headers,
             early: &[],
+            full: false,
         };
         self.become_websocket(io, at.place.conn, 0, begins);
         self.engine().conns.stats.websockets_opened += 1;
@@ -445,6 +446,7 @@ impl<S: 'static> Core<S> {
             protocol: None,
             headers: b"",
             early: &[],
+            full: false,
         };
         let (Some(key), Some(rules), Some(way)) = (key, rules, way) else {
             // A browser cannot read the status of a refused upgrade, but a packet.

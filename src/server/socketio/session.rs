@@ -298,9 +298,11 @@ impl<S: 'static> Engine<S> {
         }
         opening.packet_bytes += (bytes.len() + size_of::<Box<[u8]>>()).max(MESSAGE_LOAD);
         opening.packets.push(bytes.into());
-        match opening.packet_bytes > high {
-            true => Sent::Full,
-            false => Sent::Queued,
+        opening.full |= opening.packet_bytes > high;
+        if opening.full {
+            Sent::Full
+        } else {
+            Sent::Queued
         }
     }
 
