@@ -233,8 +233,9 @@ settings! {
         sessions_per_second_max: u32 = 0, 0..=1 << 24;
         /// Connections accepted in one turn of the loop, each listener. Default: 256.
         accepts_per_turn: usize = 256, 1..=65_536;
-        /// Work for one connection in one turn of the loop, in bytes; every frame, every request and
-        /// every message of a polling client counts at least 1 KiB, a file 16 KiB. Then the others have their turn. Default: 256 KiB.
+        /// Work for one connection in one turn of the loop, in bytes; every frame, every request and every
+        /// message that comes with others in one of them counts at least 1 KiB, a file 16 KiB. Then the others
+        /// have their turn. Default: 256 KiB.
         work_per_turn_bytes: usize = 256 * KIB, KIB..=64 * MIB;
         /// Unwritten bytes of one connection at which `send` answers `Full` and its input is no
         /// longer read. For this and the next two a message that waits for a poll, or for a stream that is

@@ -199,11 +199,7 @@ impl<S: 'static> Target<'_, S> {
         io.with_args(&args, |app, args| {
             let mut engine = app.shared().engine.borrow_mut();
             for &id in &ids {
-                let backlogged = |engine: &Engine<S>| {
-                    let entry = engine.connections.get(id.0);
-                    entry.is_some_and(|entry| engine.is_backlogged(entry.link))
-                };
-                if !engine.is_open(id) || (volatile && backlogged(&engine)) {
+                if !engine.is_open(id) || (volatile && engine.is_behind(id)) {
                     continue;
                 }
                 let all = Rc::clone(&gathering);

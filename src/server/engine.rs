@@ -187,12 +187,12 @@ pub(crate) struct Opening {
     pub(crate) upgrade: Option<Upgrade>,
     /// Header lines for the answer.
     pub(crate) headers: Vec<u8>,
-    /// Messages sent meanwhile, and how many bytes they take.
+    /// Messages sent meanwhile.
     pub(super) early: Vec<Early>,
-    pub(super) early_bytes: usize,
-    /// Packets of Socket.IO sent meanwhile, and how many bytes they take.
+    /// Packets of Socket.IO sent meanwhile.
     pub(super) packets: Vec<Box<[u8]>>,
-    pub(super) packet_bytes: usize,
+    /// How many bytes those or these take.
+    pub(super) kept_bytes: usize,
     /// `send` has answered `Full` meanwhile; `on_writable` is owed.
     pub(super) full: bool,
     /// `on_open` decides later.

@@ -107,7 +107,7 @@ impl<S: 'static> Core<S> {
         go_on
     }
 
-    /// More messages came in a second than may.
+    /// More messages came in a second, or in one, than may.
     fn too_many(
         &mut self,
         io: &mut IoLoop<Msg>,
@@ -179,10 +179,7 @@ impl<S: 'static> Core<S> {
         out: &mut Out<S>,
     ) -> (u64, &'t str) {
         if messages.are_more_than(MESSAGES_MAX) {
-            self.put_back(out);
-            let engine = self.engine();
-            engine.close(id, Cause::Protocol, 1008, "too many messages");
-            self.follow_up(io);
+            self.too_many(io, (Some(id), 0), out);
             return (0, "");
         }
         let delivered = self.deliver(io, id, &mut messages, share, out);

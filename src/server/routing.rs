@@ -3,7 +3,6 @@
 use crate::conn::websocket::{Heartbeat, Inside, Limits};
 use crate::proto::http::Error;
 use crate::proto::http::pattern::Params;
-use crate::proto::sio06;
 use crate::proto::sockjs::frame;
 use crate::router::{
     Endpoint, Entry, Framing, Messages, Mount, Route, Routes, SockJsMount, SocketIoMount,
@@ -11,7 +10,6 @@ use crate::router::{
 use crate::server::files::Files;
 use crate::server::socketio::Rules;
 use crate::session::sockjs as session;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// Routes by site; a listener belongs to one site, mounts are numbered through.
@@ -29,25 +27,6 @@ pub(crate) struct Mounted<S: 'static> {
     pub(crate) rules: Rc<Rules>,
     /// Those of 0.6, if that is served.
     pub(crate) old: Option<Rc<Rules>>,
-}
-
-impl<S: 'static> Mounted<S> {
-    /// Whether the application takes what follows the prefix without a slash as its data. A panic of its is
-    /// dealt with where it is asked again.
-    fn takes(&self, rest: &str) -> bool {
-        let Some(read) = self
-            .mount
-            .router
-            .extra
-            .as_ref()
-            .filter(|_| self.old.is_some())
-        else {
-            return false;
-        };
-        sio06::path::parse(rest).is_some_and(|route| {
-            catch_unwind(AssertUnwindSafe(|| read(route.extra))).map_or(true, |it| it.is_some())
-        })
-    }
 }
 
 struct Site<S: 'static> {

@@ -1,7 +1,7 @@
 //! Sending and closing: from a message to the form that each connection's link wants.
 
 use super::emitting::push_frame;
-use super::engine::{Early, Engine, Life, Link};
+use super::engine::{Early, Engine, Life, Link, Opening};
 use super::socketio::Generation;
 use crate::conn::{ConnKey, Frame, Protocol, Queued};
 use crate::connection::{Cause, CloseReason, ConnectionId, Message, Sent};
@@ -73,6 +73,19 @@ impl<S: 'static> Engine<S> {
 
     /// Keeps a message until the handshake of its WebSocket is answered.
     fn send_early(&mut self, id: ConnectionId, message: Message<'_>) -> Sent {
+        let bytes = message.bytes.len() + size_of::<Early>();
+        self.keep(id, bytes, |opening| {
+            opening.early.push((message.kind, message.bytes.into()));
+        })
+    }
+
+    /// Keeps what is sent before the connection is accepted: `put` puts it there, it counts as so many bytes.
+    pub(super) fn keep(
+        &mut self,
+        id: ConnectionId,
+        bytes: usize,
+        put: impl FnOnce(&mut Opening),
+    ) -> Sent {
         let (high, max) = (
             self.settings.write_high_bytes,
             self.settings.write_max_bytes,
@@ -81,20 +94,19 @@ impl<S: 'static> Engine<S> {
         let opening = entry
             .and_then(|entry| entry.rare.as_mut())
             .and_then(|rare| rare.opening.as_mut());
-        let Some(opening) = opening.filter(|o| o.close.is_none()) else {
+        let Some(opening) = opening.filter(|opening| opening.close.is_none()) else {
             return Sent::Gone;
         };
-        if opening.early_bytes >= max {
+        if opening.kept_bytes >= max {
             self.overflow(id);
             return Sent::Gone;
         }
-        opening.early_bytes += message.bytes.len() + size_of::<Early>();
-        opening.early.push((message.kind, message.bytes.into()));
-        opening.full |= opening.early_bytes > high;
-        if opening.full {
-            Sent::Full
-        } else {
-            Sent::Queued
+        opening.kept_bytes += bytes;
+        opening.full |= opening.kept_bytes > high;
+        put(opening);
+        match opening.full {
+            true => Sent::Full,
+            false => Sent::Queued,
         }
     }
 
@@ -226,8 +238,14 @@ impl<S: 'static> Engine<S> {
         count
     }
 
+    /// Whether a connection has not taken yet what was sent earlier.
+    pub(super) fn is_behind(&self, id: ConnectionId) -> bool {
+        let entry = self.connections.get(id.0);
+        entry.is_some_and(|entry| self.is_backlogged(entry.link))
+    }
+
     /// Whether what was sent earlier has not been taken yet.
-    pub(crate) fn is_backlogged(&self, link: Link) -> bool {
+    fn is_backlogged(&self, link: Link) -> bool {
         match link {
             Link::WebSocket(conn) | Link::SockJs(conn) => self.conns.is_blocked(conn),
             Link::Session(key) | Link::SocketIo(key) => self.is_session_backlogged(key),

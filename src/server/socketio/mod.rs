@@ -120,19 +120,22 @@ impl<S: 'static> Core<S> {
         req: Request<'_>,
     ) {
         let table = Rc::clone(&self.table);
-        let SocketIoMount { of, router, .. } = &table.socketio()[mount as usize].mount;
+        let mounted = &table.socketio()[mount as usize];
+        let SocketIoMount { of, router, .. } = &mounted.mount;
         let site = Site::new(of, &req);
         let upgrade = req.head.has_option("Upgrade", "websocket");
         let cors = site.cors();
         // What 0.7 to 0.9 ask for begins with `/1`, which may be data of the application for 0.6.
         let mut route = path::parse(rest).filter(|route| of.socketio09 || route.is_of_all());
         if route.is_none_or(|route| !route.is_of_09()) {
-            match sio06::path::parse(rest).filter(|_| of.socketio06.is_some()) {
-                Some(old) if old.extra.is_empty() || router.extra.is_some() => {
+            let by = mounted.old.as_ref().zip(of.socketio06.as_ref());
+            match by.zip(sio06::path::parse(rest)) {
+                Some(((rules, by), old)) if old.extra.is_empty() || router.extra.is_some() => {
+                    let old = (old, rules, &*by.enabled_protocols);
                     return self.socketio06(io, at, mount, old, raw, req);
                 }
                 // A new session with data that nobody reads: nothing is there, and no other version.
-                Some(old) if old.session.is_none() => {
+                Some((_, old)) if old.session.is_none() => {
                     route = route.filter(|route| *route != Route::BadVersion);
                 }
                 Some(_) | None => {}

@@ -4,6 +4,7 @@ use super::session::{Asked, At, Way};
 use super::site::{self, Site};
 use super::{Generation, place};
 use crate::conn::ConnKey;
+use crate::connection::Transport;
 use crate::proto::sio06::frame;
 use crate::proto::sio06::path::{self, Route};
 use crate::proto::sio06::wrapping::{self, Post};
@@ -12,17 +13,33 @@ use crate::router::{Extra, SocketIoMount};
 use crate::server::Msg;
 use crate::server::core::Core;
 use crate::server::request::Request;
+use crate::server::routing::Mounted;
 use crate::server::sessions::SessionKey;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+impl<S: 'static> Mounted<S> {
+    /// Whether the application takes what follows the prefix without a slash as its data. A panic of its is
+    /// dealt with where it is asked again.
+    pub(in crate::server) fn takes(&self, rest: &str) -> bool {
+        let served = self.old.is_some();
+        let Some(read) = self.mount.router.extra.as_ref().filter(|_| served) else {
+            return false;
+        };
+        path::parse(rest).is_some_and(|route| {
+            catch_unwind(AssertUnwindSafe(|| read(route.extra))).map_or(true, |it| it.is_some())
+        })
+    }
+}
+
 impl<S: 'static> Core<S> {
-    /// Answers a request whose path names a transport of 0.6.
+    /// Answers a request whose path names a transport of 0.6, with what serves it.
     pub(super) fn socketio06(
         &mut self,
         io: &mut IoLoop<Msg>,
         (conn, serial): (ConnKey, u32),
         mount: u32,
-        route: Route<'_>,
+        (route, rules, on): (Route<'_>, &Rc<super::Rules>, &[Transport]),
         raw: &[u8],
         req: Request<'_>,
     ) {
@@ -44,11 +61,6 @@ impl<S: 'static> Core<S> {
                 Some(None) => return self.say(at, 404, "404 Not Found\n", &lines, upgrade),
                 None => return self.say(at, 500, "", &lines, upgrade),
             },
-        };
-        let rules = mounted.old.as_ref();
-        let on = of.socketio06.as_ref().map(|old| &old.enabled_protocols);
-        let (Some(rules), Some(on)) = (rules, on) else {
-            return self.say(at, 404, "404 Not Found\n", &lines, upgrade);
         };
         if req.method() == "OPTIONS" {
             return self.answer_preflight(at, &site, upgrade);

@@ -281,29 +281,9 @@ impl<S: 'static> Engine<S> {
     }
 
     /// Keeps a packet until the connection is accepted.
-    fn keep_packet(&mut self, id: ConnectionId, bytes: &[u8]) -> Sent {
-        let (high, max) = (
-            self.conns.settings.write_high_bytes,
-            self.conns.settings.write_max_bytes,
-        );
-        let entry = self.connections.get_mut(id.0);
-        let rare = entry.and_then(|entry| entry.rare.as_mut());
-        let opening = rare.and_then(|rare| rare.opening.as_mut());
-        let Some(opening) = opening.filter(|opening| opening.close.is_none()) else {
-            return Sent::Gone;
-        };
-        if opening.packet_bytes >= max {
-            self.overflow(id);
-            return Sent::Gone;
-        }
-        opening.packet_bytes += (bytes.len() + size_of::<Box<[u8]>>()).max(MESSAGE_LOAD);
-        opening.packets.push(bytes.into());
-        opening.full |= opening.packet_bytes > high;
-        if opening.full {
-            Sent::Full
-        } else {
-            Sent::Queued
-        }
+    fn keep_packet(&mut self, id: ConnectionId, packet: &[u8]) -> Sent {
+        let bytes = (packet.len() + size_of::<Box<[u8]>>()).max(MESSAGE_LOAD);
+        self.keep(id, bytes, |opening| opening.packets.push(packet.into()))
     }
 
     /// Queues a packet of the protocol's own, however much waits.

@@ -485,7 +485,7 @@ const HTML: Option<&str> = Some("text/html; charset=UTF-8");
 const JAVASCRIPT: Option<&str> = Some("application/javascript; charset=UTF-8");
 const NOT_FOUND: (u16, Option<&str>, &[u8]) = (404, PLAIN, b"404 Error: Page not found\n");
 
-/// Messages of one send, or of one frame of a WebSocket; those of a frame are handed on in one turn.
+/// Messages of one send, or of one frame of a WebSocket: they are counted before any is handed on.
 pub(in crate::server) const MESSAGES_MAX: usize = 4096;
 
 /// A scratch text that a large message has grown beyond this is given back.
