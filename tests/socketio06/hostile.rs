@@ -206,17 +206,7 @@ fn output_that_an_old_websocket_does_not_read() {
     client.write((old_head() + NONCE).as_bytes());
     rig.settle();
     let id = script.id(0);
-    let text = "x".repeat(100_000);
-    let mut most = 0;
-    for round in 0.. {
-        let count = rig.server.with_app(|app| app.to(id).send(&text)).unwrap();
-        rig.turn();
-        most = most.max(rig.stats().bytes_queued);
-        if count == 0 {
-            break;
-        }
-        assert!(round < 2000, "there is no end to it");
-    }
+    let most = rig.sends_until_cut(id);
     assert!(most <= (2 << 20) + 300_000, "{most}");
     assert_eq!(causes(&script), [(0, Cause::Overflow)]);
     rig.serves(Transport::WebSocket);
@@ -306,25 +296,7 @@ fn resets_during_a_refused_upgrade() {
         client.write(bytes);
         assert_eq!(client.answer(&mut rig).status, status, "{name}");
         drop(client);
-        for cut in 1..=bytes.len() {
-            let mut client = rig.raw();
-            client.write(&bytes[..cut]);
-            if cut % 2 == 0 {
-                rig.turn();
-            }
-            client.reset();
-            rig.turn();
-        }
-        for seen in [true, false] {
-            let mut client = rig.raw();
-            client.write(bytes);
-            if seen {
-                rig.settle();
-            }
-            client.reset();
-            rig.turn();
-        }
-        rig.settle();
+        rig.resets_at_every_byte(bytes);
         let stats = rig.stats();
         assert_eq!((stats.conns_open, stats.sessions_open), (0, 0), "{name}");
         assert_eq!((stats.websockets_open, stats.panics), (0, 0), "{name}");

@@ -482,15 +482,7 @@ fn unknown_sessions() {
 #[cfg(target_os = "linux")]
 #[test]
 fn descriptors_are_given_back() {
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "life::descriptors_in_a_child"])
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && told.contains("1 passed"),
-        "{output:?}"
-    );
+    passes_in_a_child("life::descriptors_in_a_child");
 }
 
 #[cfg(target_os = "linux")]

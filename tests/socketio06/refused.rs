@@ -514,17 +514,12 @@ fn short_of_memory() {
             }
             client.head(rig)
         };
-        let fill = |rig: &mut Rig<World>, n: usize, bytes: usize| {
-            let (id, text) = (script.id(n), "x".repeat(bytes));
-            rig.server.with_app(|app| app.to(id).send(text)).unwrap();
-            rig.settle();
-        };
         // Just under it.
-        fill(&mut rig, 0, 900_000);
-        fill(&mut rig, 1, 700_000);
+        rig.fill(script.id(0), 900_000);
+        rig.fill(script.id(1), 700_000);
         let head = knock(&mut rig, &mut early[0]);
         assert!(!head.starts_with("HTTP/1.1 503 "), "{transport:?} {head}");
-        fill(&mut rig, 1, 100_000);
+        rig.fill(script.id(1), 100_000);
         let stats = rig.stats();
         assert!(stats.bytes_queued > (2 << 20) / 100 * 80, "{stats:?}");
         let head = knock(&mut rig, &mut early[1]);

@@ -307,25 +307,7 @@ fn resets_during_the_handshake() {
         let head = client.head(&mut rig);
         assert_eq!(head[9..12], status.to_string(), "{name}");
         client.reset();
-        for cut in 1..=bytes.len() {
-            let mut client = rig.raw();
-            client.write(&bytes[..cut]);
-            if cut % 2 == 0 {
-                rig.turn();
-            }
-            client.reset();
-            rig.turn();
-        }
-        for seen in [true, false] {
-            let mut client = rig.raw();
-            client.write(bytes);
-            if seen {
-                rig.settle();
-            }
-            client.reset();
-            rig.turn();
-        }
-        rig.settle();
+        rig.resets_at_every_byte(bytes);
         let stats = rig.stats();
         assert_eq!((stats.conns_open, stats.websockets_open), (0, 0), "{name}");
         assert_eq!(stats.panics, 0, "{name}");

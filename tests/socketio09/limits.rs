@@ -87,17 +87,7 @@ fn a_slow_receiver() {
             _ => rig.page(&sid),
         };
         let id = script.id(0);
-        let text = "x".repeat(100_000);
-        let mut most = 0;
-        for round in 0.. {
-            let count = rig.server.with_app(|app| app.to(id).send(&text)).unwrap();
-            rig.turn();
-            most = most.max(rig.stats().bytes_queued);
-            if count == 0 {
-                break;
-            }
-            assert!(round < 2000, "there is no end to it");
-        }
+        let most = rig.sends_until_cut(id);
         assert!(most <= (2 * MIB + 300_000) as u64, "{transport:?}: {most}");
         assert_eq!(causes(&script), [(0, Cause::Overflow)], "{transport:?}");
         rig.serves_another();
@@ -939,16 +929,11 @@ fn handshakes_when_memory_is_short() {
         early.write(&http("GET", SHAKE, "", b""));
         early.answer(rig)
     };
-    let fill = |rig: &mut Rig<World>, n: usize, bytes: usize| {
-        let (id, text) = (script.id(n), "x".repeat(bytes));
-        rig.server.with_app(|app| app.to(id).send(text)).unwrap();
-        rig.settle();
-    };
     // Just under it.
-    fill(&mut rig, 0, 900_000);
-    fill(&mut rig, 1, 700_000);
+    rig.fill(script.id(0), 900_000);
+    rig.fill(script.id(1), 700_000);
     assert_eq!(shake(&mut rig, &mut early).status, 200);
-    fill(&mut rig, 1, 100_000);
+    rig.fill(script.id(1), 100_000);
     let answer = shake(&mut rig, &mut early);
     let retry = answer.field("Retry-After");
     assert_eq!((answer.status, retry), (503, Some("1")));

@@ -83,6 +83,73 @@ impl Rig<World> {
         taken
     }
 
+    /// Sends to one that takes nothing until it is cut; answers how many bytes were queued at the most.
+    #[allow(dead_code)]
+    pub(crate) fn sends_until_cut(&mut self, id: dustdevil::ConnectionId) -> u64 {
+        let text = "x".repeat(100_000);
+        let mut most = 0;
+        for round in 0.. {
+            let count = self.server.with_app(|app| app.to(id).send(&text)).unwrap();
+            self.turn();
+            most = most.max(self.stats().bytes_queued);
+            if count == 0 {
+                break;
+            }
+            assert!(round < 1000, "there is no end to it");
+        }
+        most
+    }
+
+    /// Makes so many bytes wait for one that takes none.
+    #[allow(dead_code)]
+    pub(crate) fn fill(&mut self, id: dustdevil::ConnectionId, bytes: usize) {
+        let text = "x".repeat(bytes);
+        self.server.with_app(|app| app.to(id).send(text)).unwrap();
+        self.settle();
+    }
+
+    /// Sends a request up to each of its bytes, and all of it, and resets the connection.
+    #[allow(dead_code)]
+    pub(crate) fn resets_at_every_byte(&mut self, bytes: &[u8]) {
+        for cut in 1..=bytes.len() {
+            let mut client = self.raw();
+            client.write(&bytes[..cut]);
+            if cut % 2 == 0 {
+                self.turn();
+            }
+            client.reset();
+            self.turn();
+        }
+        for seen in [true, false] {
+            let mut client = self.raw();
+            client.write(bytes);
+            if seen {
+                self.settle();
+            }
+            client.reset();
+            self.turn();
+        }
+        self.settle();
+    }
+
+    /// An upgrade with more and more header lines.
+    #[allow(dead_code)]
+    pub(crate) fn more_headers_than_are_kept(&mut self, head: &str) {
+        for (count, status) in [
+            (50, "101"),
+            (99, "431"),
+            (100, "431"),
+            (200, "431"),
+            (1000, "431"),
+        ] {
+            let lines: String = (0..count).map(|n| format!("x{n}: 1\r\n")).collect();
+            let head = head.replacen("Upgrade:", &format!("{lines}Upgrade:"), 1);
+            let mut client = self.raw();
+            client.write(head.as_bytes());
+            assert_eq!(&client.head(self)[9..12], status, "{count}");
+        }
+    }
+
     /// What is there to be counted is gone at the latest after so long: all its clients are.
     pub(crate) fn over_after<T>(&mut self, time: Duration, script: &Script, clients: T) {
         drop(clients);
@@ -184,6 +251,20 @@ impl Client {
     pub(crate) fn ends(&mut self, rig: &mut Rig<World>) {
         assert_eq!(self.chunk(rig), None);
     }
+}
+
+/// Runs an ignored test of this binary in a process of its own.
+#[allow(dead_code)]
+pub(crate) fn passes_in_a_child(name: &str) {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", name])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "{output:?}"
+    );
 }
 
 /// Four messages of a send are a turn's share.
