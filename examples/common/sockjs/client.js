@@ -2,7 +2,8 @@
 
 /** A SockJS connection; without the client bundle, the raw WebSocket that every mount has. */
 function connect(path, transports) {
-  if (window.SockJS) return new SockJS(path, null, transports ? { transports } : {});
+  // By itself the client gives a transport up after a few round trips: on a busy machine too early.
+  if (window.SockJS) return new SockJS(path, null, { timeout: 4000, ...(transports && { transports }) });
   const scheme = location.protocol === 'https:' ? 'wss://' : 'ws://';
   const raw = new WebSocket(scheme + location.host + path + '/websocket');
   raw.transport = 'raw websocket';
