@@ -439,7 +439,15 @@ pub(crate) fn services(of: &SocketIo) -> Routes<()> {
     };
     Routes::new()
         .socketio("/socket.io", &public(), of.clone())
-        .socketio("/fast/socket.io", &public(), with(fast))
+        .socketio(
+            "/fast/socket.io",
+            &public(),
+            with(|set| {
+                fast(set);
+                // Clients give up after five seconds without a sign of life.
+                set.client_timeout = Duration::from_secs(4);
+            }),
+        )
         .socketio(
             "/node/socket.io",
             &node,

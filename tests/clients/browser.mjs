@@ -24,7 +24,7 @@ async function visit(who, { size = { width: 900, height: 640 }, blocked, init } 
   if (init) await page.addInitScript(init);
   // As if it were not installed.
   if (blocked) await page.route(blocked, (route) => route.fulfill({ contentType: 'text/javascript', body: '' }));
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(15_000);
   page.on('console', (line) => line.type() === 'error' && complaints.push(`${who}: ${line.text()}`));
   // A poll that SockJS has given up may still be answered.
   page.on('pageerror', (error) => /^_jp\.\w+ is not a function$/.test(error.message) || complaints.push(`${who}: ${error.message}`));

@@ -124,7 +124,7 @@ for (const origin of ['same', 'another']) {
 check('a transport that never opens: another one makes a session of its own', async (after) => {
   const page = await visit('same', 'websocket', 'fallback', after);
   const came = await inPage(page, ({ host, port }) => new Promise((resolve, reject) => {
-    const socket = new window.io.Socket(host, { port, transports: ['websocket', 'xhr-polling'], connectTimeout: 300, rememberTransport: false });
+    const socket = new window.io.Socket(host, { port, transports: ['websocket', 'xhr-polling'], connectTimeout: 3000, rememberTransport: false });
     // It never gets its name.
     socket.transport.onData = () => {};
     const tried = [];

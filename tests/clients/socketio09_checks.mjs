@@ -314,8 +314,8 @@ export const checks = [
     async run(io, url, transport) {
       const client = await connected(io, url, transport, { resource: 'fast/socket.io' });
       await client.echoes('hello');
-      // The client would give up after 2 s without a sign of life, the server after three heartbeats of one.
-      await wait(4500);
+      // The client would give up after 5 s without a sign of life, the server after three heartbeats of one.
+      await wait(7500);
       await client.echoes('still here');
       await client.close();
     },

@@ -61,8 +61,9 @@ check('ackping: pings are acknowledged', async (after) => {
   await page.click('#auto');
   await page.waitForFunction(() => document.querySelectorAll('#log li').length >= 3);
   for (const figure of ['mean', 'best', 'ahead']) assert.match(await page.textContent(`#${figure}`), /^-?[\d.]+ ms$/);
-  // Both clocks are this machine's.
-  assert.ok(Math.abs(parseFloat(await page.textContent('#ahead'))) < 100);
+  // Both clocks are this machine's: the server's time lies within the round trip, or near it.
+  const [last, ahead] = await page.evaluate(() => ['last', 'ahead'].map((id) => parseFloat(document.getElementById(id).textContent)));
+  assert.ok(Math.abs(ahead) <= last / 2 + 100, `ahead by ${ahead} ms after a round trip of ${last} ms`);
   await shot(page, 'ackping');
   await page.click('#auto');
   await page.setViewportSize(NARROW);
@@ -144,8 +145,8 @@ check('ordered: one after the other, or all at once, and the loop goes on', asyn
     return parseFloat(/after ([\d.]+) s/.exec(text)[1]);
   };
   const [free, held] = [await took('free'), await took('held')];
-  assert.ok(free >= 3 && free < 5, `without: ${free} s`);
-  assert.ok(held >= 9 && held < 12, `with: ${held} s`);
+  assert.ok(free >= 3 && free < 6, `without: ${free} s`);
+  assert.ok(held >= 9 && held < 15, `with: ${held} s`);
   const slowest = parseFloat(await page.textContent('#slowest'));
   assert.ok(slowest < 2500, `the slowest ping on the other connection took ${slowest} ms`);
   await shot(page, 'ordered');
