@@ -74,10 +74,12 @@ mod error;
 mod events;
 pub mod hub;
 pub mod manual;
+mod mounts;
 pub mod net;
 pub mod proto;
 pub mod reactor;
 mod router;
+mod routes;
 mod server;
 pub mod session;
 mod stats;
@@ -99,14 +101,13 @@ pub use events::{
 /// What sources are made of: [`IoLoop::add_handler`] and [`ServerLoop::add_handler`] take those of this
 /// version.
 pub use mio;
+pub use mounts::{AllowOrigin, Messages, SockJs, SocketIo, SocketIo06, Subprotocol, WebSocket};
 pub use proto::http::cookie::{SameSite, SetCookie};
 pub use proto::http::origin::{OriginPattern, OriginPolicy, Origins};
 pub use proto::sockjs::Profile;
 pub use reactor::{IoLoop, LoopHandle, PeriodicCallback};
-pub use router::{
-    AllowOrigin, AnyRouter, Extra, Messages, Route, Router, RouterId, Routes, SockJs, SocketIo,
-    SocketIo06, Subprotocol, WebSocket,
-};
+pub use router::{AnyRouter, Extra, Router, RouterId};
+pub use routes::{Route, Routes};
 pub use server::cors::Cors;
 pub use server::cx::{App, AppIo, Cx, Io, RouterIo, Timer};
 pub use server::files::Files;

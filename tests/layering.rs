@@ -25,7 +25,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
 ];
 /// One layer that may name all of the crate.
-const TOP: &[&str] = &["server", "connection", "events", "router", "manual", "lib"];
+const TOP: &[&str] = &[
+    "server",
+    "connection",
+    "events",
+    "router",
+    "mounts",
+    "routes",
+    "manual",
+    "lib",
+];
 /// Modules that touch no clock, socket, thread, file or randomness.
 const PURE: &[&str] = &[
     "time.rs",

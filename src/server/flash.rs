@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::net::{ListenOptions, Listener};
 use crate::proto::flash::{self, Sniff};
 use crate::reactor::IoLoop;
-use crate::router::Routes;
+use crate::routes::Routes;
 use crate::storage::input::Input;
 use crate::time::Instant;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -1,12 +1,11 @@
 //! The routes of all listeners, as requests are matched against them.
 
 use crate::conn::websocket::{Heartbeat, Inside, Limits};
+use crate::mounts::Messages;
 use crate::proto::http::Error;
 use crate::proto::http::pattern::Params;
 use crate::proto::sockjs::frame;
-use crate::router::{
-    Endpoint, Entry, Framing, Messages, Mount, Route, Routes, SockJsMount, SocketIoMount,
-};
+use crate::routes::{Endpoint, Entry, Framing, Mount, Route, Routes, SockJsMount, SocketIoMount};
 use crate::server::files::Files;
 use crate::server::socketio::Rules;
 use crate::session::sockjs as session;

@@ -18,7 +18,7 @@ use crate::proto::ws::handshake::{self, Handshake, Refusal, Versions};
 use crate::proto::ws::hixie::{self, Draft};
 use crate::proto::ws::machine::Machine;
 use crate::reactor::IoLoop;
-use crate::router::{Framing, Mount};
+use crate::routes::{Framing, Mount};
 use crate::time::Instant;
 use std::rc::Rc;
 use std::time::Duration;

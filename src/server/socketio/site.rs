@@ -1,8 +1,8 @@
 //! Who may connect at a Socket.IO mount, and the headers and texts of its answers.
 
 use crate::connection::{Refusing, Reject};
+use crate::mounts::SocketIo;
 use crate::proto::http::origin::{OriginRequest, Origins};
-use crate::router::SocketIo;
 pub(super) use crate::server::cors::put;
 use crate::server::cors::{is_field_names, is_origin};
 use crate::server::request::Request;

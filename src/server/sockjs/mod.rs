@@ -9,6 +9,7 @@ use crate::Reject;
 use crate::conn::ConnKey;
 use crate::conn::http1::{OutBody, Outgoing};
 use crate::connection::{ConnectionId, Message, Transport};
+use crate::mounts::SockJs;
 use crate::proto::http::conditional;
 use crate::proto::sockjs::message::{self, Broken, Messages};
 use crate::proto::sockjs::path::{self, Endpoint};
@@ -17,7 +18,7 @@ use crate::proto::sockjs::wrapping::{
 };
 use crate::proto::sockjs::{frame, page};
 use crate::reactor::IoLoop;
-use crate::router::{SockJs, SockJsMount};
+use crate::routes::SockJsMount;
 use crate::server::Msg;
 use crate::server::core::Core;
 use crate::server::engine::{Link, Opening, Rare};

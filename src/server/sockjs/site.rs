@@ -1,11 +1,11 @@
 //! Which endpoints of a SockJS mount a request may use, and the headers of its answers: caching, CORS,
 //! the cookie.
 
+use crate::mounts::SockJs;
 use crate::proto::http::date;
 use crate::proto::http::origin::{OriginRequest, Origins};
 use crate::proto::sockjs::Profile;
 use crate::proto::sockjs::path::{self, Endpoint};
-use crate::router::SockJs;
 pub(super) use crate::server::cors::put;
 use crate::server::cors::{is_field_names, is_origin};
 use crate::server::request::Request;
