@@ -125,7 +125,6 @@ impl<S: 'static> Core<S> {
         let SocketIoMount { of, router, .. } = &mounted.mount;
         let site = Site::new(of, &req);
         let upgrade = req.head.has_option("Upgrade", "websocket");
-        let cors = site.cors();
         // What 0.7 to 0.9 ask for begins with `/1`, which may be data of the application for 0.6.
         let mut route = path::parse(rest).filter(|route| of.socketio09 || route.is_of_all());
         if route.is_none_or(|route| !route.is_of_09()) {
@@ -143,7 +142,7 @@ impl<S: 'static> Core<S> {
             }
         }
         let Some(route) = route else {
-            return self.say(at, 404, "404 Not Found\n", &cors, upgrade);
+            return self.say(at, 404, "404 Not Found\n", &site.cors(), upgrade);
         };
         if req.method() == "OPTIONS" {
             return self.answer_preflight(at, &site, upgrade);
@@ -151,10 +150,10 @@ impl<S: 'static> Core<S> {
         let allowed: &[&str] = match route {
             Route::Welcome | Route::ClientFile => &["GET", "HEAD"],
             Route::Handshake | Route::Transport { .. } => &["GET", "POST"],
-            Route::BadVersion => return self.say(at, 503, BAD_VERSION, &cors, upgrade),
+            Route::BadVersion => return self.say(at, 503, BAD_VERSION, &site.cors(), upgrade),
         };
         if !allowed.contains(&req.method()) {
-            let mut lines = cors;
+            let mut lines = site.cors();
             site::put(
                 &mut lines,
                 "Allow",
@@ -164,15 +163,15 @@ impl<S: 'static> Core<S> {
         }
         match route {
             Route::Welcome if req.query("EIO").is_some() => {
-                self.say(at, 400, BAD_VERSION, &cors, upgrade);
+                self.say(at, 400, BAD_VERSION, &site.cors(), upgrade);
             }
-            Route::Welcome => self.say(at, 200, "Welcome to socket.io.", &cors, upgrade),
+            Route::Welcome => self.say(at, 200, "Welcome to socket.io.", &site.cors(), upgrade),
             Route::ClientFile => match &of.client_file {
                 Some(path) => {
                     let response = Files::file(path).respond(&req);
                     self.engine().answer(at.0, at.1, response);
                 }
-                None => self.say(at, 404, "404 Not Found\n", &cors, upgrade),
+                None => self.say(at, 404, "404 Not Found\n", &site.cors(), upgrade),
             },
             Route::Handshake => self.shake_hands(io, at, mount, raw, req),
             Route::Transport {
