@@ -142,7 +142,7 @@ impl<S: 'static> Table<S> {
         let mut allowed: Vec<&'static str> = Vec::new();
         let mut websocket = None;
         // Most patterns and most paths are plain text, which is compared as it is.
-        let plain = !path.contains('%');
+        let plain = memchr::memchr(b'%', path.as_bytes()).is_none();
         for entry in &site.entries {
             if matches!(entry.to, Endpoint::SockJs(_) | Endpoint::SocketIo(_)) {
                 // Such paths are compared as they were sent: percent escapes are part of an id.
