@@ -77,10 +77,15 @@ pub(crate) fn form_value<'f>(
     form: &'f str,
     name: &str,
 ) -> Option<Result<Cow<'f, str>, FromUtf8Error>> {
-    let value = form.split('&').find_map(|field| {
-        let (n, value) = field.split_once('=').unwrap_or((field, ""));
-        (decode_form(n) == name).then_some(value)
-    })?;
+    let mut rest = Some(form);
+    let value = loop {
+        let (field, behind) = split_at_first(rest?, b'&');
+        let (n, value) = split_at_first(field, b'=');
+        if decode_form(n) == name {
+            break value.unwrap_or_default();
+        }
+        rest = behind;
+    };
     Some(match decode_form_bytes(value) {
         None => Ok(Cow::Borrowed(value)),
         Some(bytes) => String::from_utf8(bytes).map(Cow::Owned),
@@ -114,16 +119,24 @@ impl<'a> Iterator for Pairs<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.rest.is_empty() && self.left > 0 {
-            let (field, rest) = self.rest.split_once('&').unwrap_or((self.rest, ""));
-            self.rest = rest;
+            let (field, rest) = split_at_first(self.rest, b'&');
+            self.rest = rest.unwrap_or_default();
             if field.is_empty() {
                 continue;
             }
             self.left -= 1;
-            let (name, value) = field.split_once('=').unwrap_or((field, ""));
-            return Some((decode_form(name), decode_form(value)));
+            let (name, value) = split_at_first(field, b'=');
+            return Some((decode_form(name), decode_form(value.unwrap_or_default())));
         }
         None
+    }
+}
+
+/// What is before the first `separator`, which is ASCII, and what is behind it.
+pub(crate) fn split_at_first(text: &str, separator: u8) -> (&str, Option<&str>) {
+    match memchr::memchr(separator, text.as_bytes()) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
     }
 }
 

@@ -8,6 +8,8 @@
 //! Not here: the mount (`/socket.io`) and the query, which the caller takes off; whether the extra text is
 //! right; methods; which transports are switched on.
 
+use crate::proto::http::url::split_at_first;
+
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route<'p> {
@@ -18,7 +20,7 @@ pub struct Route<'p> {
     pub transport: Transport,
     /// The session's id: letters and digits, at most [`ID_BYTES_MAX`]; `None`: a new session is asked for.
     pub session: Option<&'p str>,
-    /// The last number of the tail: for jsonp-polling the function that the answer calls.
+    /// The last number of the tail of jsonp-polling: the function that the answer calls.
     pub index: Option<u32>,
 }
 
@@ -42,13 +44,14 @@ pub enum Transport {
 /// Reads the path behind the mount. `None`: it names nothing (404).
 pub fn parse(rest: &str) -> Option<Route<'_>> {
     let (extra, transport, tail) = split_transport(rest)?;
-    let (session, tail) = split_slash(tail);
+    let (session, tail) = split_at_first(tail, b'/');
     let is_good = session.is_empty() || is_id(session);
+    let has_index = transport == Transport::JsonpPolling;
     is_good.then(|| Route {
         extra,
         transport,
         session: (!session.is_empty()).then_some(session),
-        index: index_of(tail),
+        index: tail.filter(|_| has_index).and_then(index_of),
     })
 }
 
@@ -66,11 +69,6 @@ fn split_transport(rest: &str) -> Option<(&str, Transport, &str)> {
     }
 }
 
-/// A segment, and what is behind its slash.
-fn split_slash(path: &str) -> (&str, &str) {
-    path.split_once('/').unwrap_or((path, ""))
-}
-
 /// The last number of a tail; none if no client counts as far, as a time stamp.
 fn index_of(tail: &str) -> Option<u32> {
     let is_number =
@@ -80,7 +78,9 @@ fn index_of(tail: &str) -> Option<u32> {
 }
 
 fn is_id(text: &str) -> bool {
-    text.len() <= ID_BYTES_MAX && text.bytes().all(|b| b.is_ascii_alphanumeric())
+    // Without a branch for each byte.
+    let is_alphanumeric = |good, b: u8| good & b.is_ascii_alphanumeric();
+    text.len() <= ID_BYTES_MAX && text.bytes().fold(true, is_alphanumeric)
 }
 
 impl Route<'_> {
@@ -169,7 +169,7 @@ mod tests {
             ("/xhr-polling/a1", to(XhrPolling, Some("a1"), None)), ("/xhr-polling/a1/", to(XhrPolling, Some("a1"), None)),
             ("/xhr-polling//send", to(XhrPolling, None, None)), ("/xhr-polling/send", to(XhrPolling, Some("send"), None)),
             ("/xhr-polling/a1/x/y%20/\u{e9}", to(XhrPolling, Some("a1"), None)),
-            (&with_longest, to(XhrPolling, Some(&longest), Some(1))), (&with_longer, None),
+            (&with_longest, to(XhrPolling, Some(&longest), None)), (&with_longer, None),
             // The index.
             ("/jsonp-polling", to(JsonpPolling, None, None)), ("/jsonp-polling/7", to(JsonpPolling, Some("7"), None)),
             ("/jsonp-polling/a1/7", to(JsonpPolling, Some("a1"), Some(7))),
@@ -189,10 +189,10 @@ mod tests {
             ("/jsonp-polling/a1/%31", to(JsonpPolling, Some("a1"), None)),
             ("/jsonp-polling/a1/\u{661}", to(JsonpPolling, Some("a1"), None)),
             // Data of the application.
-            ("/123/xhr-polling//1", route("/123", XhrPolling, None, Some(1))),
+            ("/123/jsonp-polling//1", route("/123", JsonpPolling, None, Some(1))),
             ("/42/websocket", route("/42", WebSocket, None, None)), ("42/websocket", route("42", WebSocket, None, None)),
             ("-a=b/htmlfile/a1/send", route("-a=b", HtmlFile, Some("a1"), None)),
-            ("/a/b/xhr-polling//1", route("/a/b", XhrPolling, None, Some(1))),
+            ("/a/b/xhr-polling//1", route("/a/b", XhrPolling, None, None)),
             ("//websocket", route("/", WebSocket, None, None)), ("/\u{e9}%20/websocket", route("/\u{e9}%20", WebSocket, None, None)),
             ("/websocket/xhr-polling/a1/send", route("/websocket", XhrPolling, Some("a1"), None)),
             ("/xhr-polling//websocket", route("/xhr-polling/", WebSocket, None, None)),
@@ -243,7 +243,7 @@ mod tests {
                 extra: &extra,
                 transport,
                 session: Some(&*session).filter(|session| !session.is_empty()),
-                index: Some(index),
+                index: (transport == Transport::JsonpPolling).then_some(index),
             };
             prop_assert_eq!(parse(&path), Some(want));
         }

@@ -5,6 +5,8 @@
 //! Not here: the mount (`/socket.io`) and the query, which the caller takes off; which transports are
 //! switched on.
 
+use crate::proto::http::url::split_at_first;
+
 /// What a path below the mount names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route<'p> {
@@ -49,7 +51,7 @@ pub fn parse(rest: &str) -> Option<Route<'_>> {
     if path.is_empty() {
         return Some(Route::Welcome);
     }
-    let (version, behind) = split_slash(path.strip_prefix('/')?);
+    let (version, behind) = split_at_first(path.strip_prefix('/')?, b'/');
     match version {
         VERSION => {}
         CLIENT_FILE if path == rest && behind.is_none() => return Some(Route::ClientFile),
@@ -61,22 +63,14 @@ pub fn parse(rest: &str) -> Option<Route<'_>> {
     let Some(behind) = behind else {
         return Some(Route::Handshake);
     };
-    let (name, sid) = split_slash(behind);
-    let (sid, more) = split_slash(sid?);
+    let (name, sid) = split_at_first(behind, b'/');
+    let (sid, more) = split_at_first(sid?, b'/');
     let is_good = more.is_none() && (1..=ID_BYTES_MAX).contains(&sid.len());
     is_good.then(|| Route::Transport {
         transport: Transport::of(name),
         name,
         sid,
     })
-}
-
-/// A segment, and what is behind its slash.
-fn split_slash(path: &str) -> (&str, Option<&str>) {
-    match memchr::memchr(b'/', path.as_bytes()) {
-        Some(at) => (&path[..at], Some(&path[at + 1..])),
-        None => (path, None),
-    }
 }
 
 impl Route<'_> {
