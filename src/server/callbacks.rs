@@ -3,7 +3,8 @@
 
 use super::core::Core;
 use super::cx::App;
-use super::engine::{Command, Held, Link, Next};
+use super::engine::{Command, Link, Next};
+use super::inbox::Held;
 use super::loud::loud;
 use super::object::{At, Object};
 use super::{Msg, SourceTag};
@@ -217,8 +218,8 @@ impl<S: 'static> Core<S> {
         if entry.holds > 0 || entry.life != super::engine::Life::Open {
             return;
         }
-        let waiting = entry.rare.as_mut().and_then(|rare| rare.inbox.pop_front());
         let link = entry.link;
+        let waiting = self.engine().next_held(id);
         if let Link::Session(key) | Link::SocketIo(key) = link {
             self.engine().inbox_has_room(key);
         }

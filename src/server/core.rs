@@ -236,31 +236,35 @@ impl<S: 'static> Core<S> {
         let conns = engine.conns.arena.iter();
         let conns = conns.map(|(key, conn)| (conn.buffered(), Holder::Conn(key)));
         let sessions = engine.sessions.arena.iter();
-        let sessions = sessions.map(|(key, entry)| (entry.waiting(), Holder::Session(key)));
-        let mut holders: Vec<(usize, Holder)> = conns.chain(sessions).collect();
+        let sessions = sessions.map(|(key, entry)| (entry.buffered(), Holder::Session(key)));
+        let inboxes = engine.connections.iter();
+        let inboxes =
+            inboxes.map(|(key, entry)| (entry.inbox_bytes(), Holder::Inbox(ConnectionId(key))));
+        let holders = conns.chain(sessions).chain(inboxes);
+        let mut holders: Vec<(usize, Holder)> = holders.filter(|(bytes, _)| *bytes > 0).collect();
         holders.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         for (bytes, holder) in holders {
-            if bytes == 0 || self.engine().conns.buffered() < max / 100 * 80 {
+            if self.engine().conns.buffered() < max / 100 * 80 {
                 break;
             }
-            let key = match holder {
-                Holder::Conn(key) => key,
-                Holder::Session(key) => {
-                    let engine = self.engine();
-                    engine.conns.stats.memory_closes += 1;
-                    engine.relieve_session(key);
-                    continue;
+            match holder {
+                Holder::Conn(key) => {
+                    // What was not tried yet may fit.
+                    self.settle(io, key);
+                    let conn = self.conn(key);
+                    if conn.is_none_or(|conn| conn.buffered() * 2 <= bytes) {
+                        continue;
+                    }
+                    self.lose(io, key, Cause::Overflow);
                 }
-            };
-            // What was not tried yet may fit.
-            self.settle(io, key);
-            if self
-                .conn(key)
-                .is_some_and(|conn| conn.buffered() * 2 > bytes)
-            {
-                self.engine().conns.stats.memory_closes += 1;
-                self.lose(io, key, Cause::Overflow);
+                Holder::Session(key) => self.engine().relieve_session(key),
+                Holder::Inbox(id) if !self.engine().is_open(id) => continue,
+                Holder::Inbox(id) => {
+                    let engine = self.engine();
+                    engine.close(id, Cause::Overflow, 1013, "inbox full");
+                }
             }
+            self.engine().conns.stats.memory_closes += 1;
         }
         self.follow_up(io);
     }
@@ -329,6 +333,7 @@ impl<S: 'static> Core<S> {
 enum Holder {
     Conn(ConnKey),
     Session(SessionKey),
+    Inbox(ConnectionId),
 }
 
 /// The connection that a WebSocket's bits name.

@@ -6,6 +6,7 @@
 //! down in `next` and `commands`, and the server does it when the callback has returned.
 
 use super::emitting::{AckJob, Acking, Acks};
+use super::inbox::Inbox;
 use super::loud::loud;
 use super::object::{ConnectionJob, Object};
 use super::proxies::Proxies;
@@ -18,7 +19,7 @@ use super::timers::{AppJob, Timer, TimerId, TimerRun, TimerTag};
 use super::websocket::Shake;
 use crate::config::Settings;
 use crate::conn::{ConnKey, Conns};
-use crate::connection::{Cause, CloseReason, ConnectionId, Dialect, Message, Sent, Transport};
+use crate::connection::{Cause, CloseReason, ConnectionId, Dialect, Sent, Transport};
 use crate::hub::Hub;
 use crate::proto::ws::Kind;
 use crate::reactor::Timeout;
@@ -89,6 +90,11 @@ impl<S: 'static> Entry<S> {
         let named = |rare: &Rare<S>| rare.channel.is_some();
         !self.rare.as_deref().is_some_and(named)
     }
+
+    /// What waits in its inbox.
+    pub(super) fn inbox_bytes(&self) -> usize {
+        self.rare.as_ref().map_or(0, |rare| rare.inbox.bytes())
+    }
 }
 
 /// What carries a connection, and in which form.
@@ -127,7 +133,7 @@ pub(crate) enum Life {
 /// What most connections do not need.
 pub(crate) struct Rare<S: 'static> {
     pub(super) timers: Vec<TimerId>,
-    pub(crate) inbox: VecDeque<Held>,
+    pub(crate) inbox: Inbox,
     pub(crate) kept: Option<Rc<Kept>>,
     pub(crate) opening: Option<Opening>,
     /// Its name, if it is a channel or an endpoint.
@@ -141,7 +147,7 @@ impl<S: 'static> Default for Rare<S> {
     fn default() -> Self {
         Self {
             timers: Vec::new(),
-            inbox: VecDeque::new(),
+            inbox: Inbox::default(),
             kept: None,
             opening: None,
             channel: None,
@@ -158,25 +164,6 @@ impl<S: 'static> Rare<S> {
             opening: Some(opening),
             ..Self::default()
         }
-    }
-}
-
-/// What waits while an `Ordered` is held.
-pub(crate) enum Held {
-    Message {
-        kind: Kind,
-        json: bool,
-        bytes: Box<[u8]>,
-    },
-    /// A packet of Socket.IO 0.7 to 0.9: a message or an event, with what it says about its answer.
-    Packet(Box<str>),
-}
-
-impl Held {
-    pub(crate) fn message(message: Message<'_>) -> Self {
-        let Message { kind, bytes, json } = message;
-        let bytes = bytes.into();
-        Self::Message { kind, json, bytes }
     }
 }
 
@@ -358,13 +345,6 @@ impl<S: 'static> Engine<S> {
             .is_some_and(|entry| entry.life != Life::Closing)
     }
 
-    /// Whether no more messages may wait while it is held.
-    pub(crate) fn is_inbox_full(&self, id: ConnectionId) -> bool {
-        let entry = self.connections.get(id.0);
-        let rare = entry.and_then(|entry| entry.rare.as_ref());
-        rare.is_some_and(|rare| rare.inbox.len() >= self.settings.inbox_max)
-    }
-
     /// Closes for the application: nothing reaches it any more, `on_close` follows.
     /// The caller tells the peer.
     pub(crate) fn end(&mut self, id: ConnectionId, why: CloseReason) {
@@ -376,6 +356,9 @@ impl<S: 'static> Engine<S> {
             Life::Opening => self.forget(id),
             Life::Open => {
                 entry.life = Life::Closing;
+                let rare = entry.rare.as_mut();
+                let dropped = rare.map(|rare| std::mem::take(&mut rare.inbox));
+                self.conns.held_input -= dropped.map_or(0, |inbox| inbox.bytes());
                 if let Link::Session(key) | Link::SocketIo(key) = entry.link {
                     let session = self.sessions.arena.get(key);
                     let name = session.map(|session| session.name.1.clone());
@@ -426,8 +409,11 @@ impl<S: 'static> Engine<S> {
         for _then in self.take_acks(id) {
             self.dead.push(Dead::Ack { _then });
         }
-        let entry = self.connections.remove(id.0);
-        if let Some(_object) = entry.and_then(|entry| entry.object) {
+        let Some(entry) = self.connections.remove(id.0) else {
+            return;
+        };
+        self.conns.held_input -= entry.inbox_bytes();
+        if let Some(_object) = entry.object {
             self.dead.push(Dead::Connection { _object });
         }
     }

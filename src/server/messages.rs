@@ -2,7 +2,8 @@
 
 use super::Msg;
 use super::core::{Core, WS_LINGER, owner};
-use super::engine::{Held, Link};
+use super::engine::Link;
+use super::inbox::Held;
 use super::object::{At, Object};
 use super::sends::Share;
 use super::sockjs::MESSAGES_MAX;
@@ -300,16 +301,14 @@ impl<S: 'static> Core<S> {
                 return true;
             };
             if entry.holds > 0 {
-                let inbox = &mut entry.rare.get_or_insert_default().inbox;
+                let link = entry.link;
                 // Whoever is below a channel cannot be kept waiting for it.
-                if matches!(entry.link, Link::Channel(_)) && inbox.len() >= self.settings.inbox_max
-                {
+                if matches!(link, Link::Channel(_)) && engine.is_inbox_full(id) {
                     engine.close(id, Cause::Overflow, 1013, "inbox full");
                     return false;
                 }
-                inbox.push_back(Held::message(message));
-                let full = inbox.len() >= self.settings.inbox_max;
-                let conn = entry.link.conn().filter(|_| full);
+                engine.keep_waiting(id, Held::message(message));
+                let conn = link.conn().filter(|_| engine.is_inbox_full(id));
                 if let Some(conn) = conn.and_then(|conn| engine.conns.arena.get_mut(conn)) {
                     conn.held = true;
                 }

@@ -12,6 +12,7 @@ mod entropy;
 pub(crate) mod files;
 pub(crate) mod flash;
 pub(crate) mod http;
+mod inbox;
 pub(crate) mod loud;
 mod messages;
 pub(crate) mod multiplex;

@@ -26,7 +26,7 @@ use std::rc::Rc;
 /// rooms, timers and all; it ends with the connection below it at the latest.
 ///
 /// A refusal in `on_open` is told as `uns`. A channel whose [`Io::ordered`] is held for more than `inbox_max`
-/// messages is closed.
+/// messages or `inbox_bytes_max` bytes is closed.
 ///
 /// ```
 /// use dustdevil::{Connection, Multiplex, Router};

@@ -20,6 +20,12 @@ pub(crate) struct Unanswered {
     blocked: bool,
 }
 
+impl Unanswered {
+    pub(super) fn len(&self) -> usize {
+        self.rest.len()
+    }
+}
+
 /// What one turn may hand on of messages that came together: so much work, of which each makes as much as a
 /// frame of a WebSocket with it would.
 pub(crate) struct Share(usize);

@@ -52,7 +52,12 @@ impl Virtual {
         }
     }
 
-    /// The same as the limits see it.
+    /// The same, and what is left of a send.
+    pub(super) fn buffered(&self) -> usize {
+        self.waiting() + self.send.as_ref().map_or(0, Unanswered::len)
+    }
+
+    /// What waits for a receiver, as the limits see it.
     pub(crate) fn load(&self) -> usize {
         match &self.family {
             Family::SockJs(it) => it.session.load(),

@@ -435,6 +435,77 @@ fn a_full_inbox_of_a_polling_client() {
     }
 }
 
+/// Their bytes fill it as well; one message may go beyond.
+#[test]
+fn an_inbox_full_of_bytes() {
+    let settings = Settings {
+        inbox_bytes_max: 4096,
+        ..Settings::default()
+    };
+    for way in Way::ALL {
+        let (script, kept) = holding();
+        let (mut rig, script) = events_with(script, settings.clone(), quiet());
+        let mut peer = rig.peer(way);
+        peer.act(&mut rig, "hold");
+        let long = "x".repeat(4000);
+        let message = way.message("", &long);
+        peer.say(&mut rig, &message);
+        let mut post = None;
+        if way.is_socket() {
+            peer.say(&mut rig, &message);
+            let before = rig.stats().bytes_in;
+            peer.say(&mut rig, &message);
+            assert_eq!(rig.stats().bytes_in, before, "{way:?}");
+        } else {
+            let messages = [message.clone(), message];
+            let post = post.insert(peer.post(&mut rig, &messages));
+            post.silent(&mut rig);
+        }
+        assert_eq!(script.taken(), ["hold"]);
+        release(&kept, &mut rig);
+        assert_eq!(script.taken(), vec![format!("message {long}"); 3]);
+        if let Some(post) = &mut post {
+            assert_eq!(post.answer(&mut rig).text(), way.thanks());
+        }
+        rig.left(&script, (peer, post));
+    }
+}
+
+/// What waits counts for the memory of all: who holds most is closed, and what it held is gone at once.
+#[test]
+fn inboxes_and_memory() {
+    let settings = Settings {
+        buffers_max_bytes: 1 << 20,
+        ..Settings::default()
+    };
+    for way in [Way::Sio06Socket, Way::Sio09Socket, Way::Sio09Polling] {
+        let (script, kept) = holding();
+        let (mut rig, script) = events_with(script, settings.clone(), quiet());
+        let (mut one, mut two) = (rig.peer(way), rig.peer(way));
+        two.act(&mut rig, "hold");
+        one.act(&mut rig, "hold");
+        assert_eq!(script.taken(), ["hold"; 2]);
+        let long = "x".repeat(50_000);
+        let messages = |n| vec![way.message("", &long); n];
+        two.say_all(&mut rig, &messages(11));
+        one.say_all(&mut rig, &messages(5));
+        assert_eq!(rig.stats().memory_closes, 0);
+        one.say_all(&mut rig, &messages(4));
+        assert_eq!(rig.stats().memory_closes, 1);
+        assert_eq!(script.taken(), ["on_close"]);
+        assert_eq!(two.hear(&mut rig), way.end());
+        assert!(two.is_over, "{way:?}");
+        // There is room again.
+        one.say_all(&mut rig, &messages(3));
+        release(&kept, &mut rig);
+        release(&kept, &mut rig);
+        let want = format!("message {long}");
+        assert_eq!(script.taken(), vec![want; 12]);
+        assert_eq!(rig.stats().memory_closes, 1);
+        rig.left(&script, (one, two));
+    }
+}
+
 /// While a POST is parked its client leaves, and the session ends: neither leaves anything behind.
 #[test]
 fn a_parked_post_is_forgotten() {

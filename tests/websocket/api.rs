@@ -505,36 +505,42 @@ fn ordered_closed_while_held_frees_everything() {
 }
 
 #[test]
-fn ordered_inbox_max_stops_reading() {
-    let settings = Settings {
+fn a_full_inbox_stops_reading() {
+    let few = Settings {
         inbox_max: 4,
         ..Settings::default()
     };
-    let (mut rig, script, kept) = holding(settings);
-    let mut client = rig.client("/ws");
-    client.send("hold");
-    for n in 0..10 {
-        client.send(&n.to_string());
+    let small = Settings {
+        inbox_bytes_max: 1024,
+        ..Settings::default()
+    };
+    for (settings, len) in [(few, 1), (small, 400)] {
+        let (mut rig, script, kept) = holding(settings);
+        let mut client = rig.client("/ws");
+        client.send("hold");
+        let texts: Vec<String> = (0..10).map(|n| n.to_string().repeat(len)).collect();
+        for text in &texts {
+            client.send(text);
+        }
+        rig.settle();
+        // Not read: a ping behind them has no answer yet, and silence costs nothing.
+        client.write(&masked(0x89, b"late"));
+        client.silent(&mut rig);
+        rig.pass(secs(300));
+        client.silent(&mut rig);
+        let before = rig.stats().bytes_in;
+        client.write_long(&mut rig, &masked(0x82, &[0; 5000]));
+        rig.settle();
+        assert_eq!(rig.stats().bytes_in, before);
+        drop(kept.borrow_mut().pop_front());
+        rig.settle();
+        let first = std::iter::once("hold".to_owned());
+        let last = std::iter::once("(binary)".to_owned());
+        let want: Vec<String> = first.chain(texts).chain(last).collect();
+        assert_eq!(script.taken(), want);
+        assert_eq!(client.frame(&mut rig).head, 0x8a);
+        assert!(script.closed().is_empty());
     }
-    rig.settle();
-    // Not read: a ping behind them has no answer yet, and silence costs nothing.
-    client.write(&masked(0x89, b"late"));
-    client.silent(&mut rig);
-    rig.pass(secs(300));
-    client.silent(&mut rig);
-    let before = rig.stats().bytes_in;
-    client.write_long(&mut rig, &masked(0x82, &[0; 5000]));
-    rig.settle();
-    assert_eq!(rig.stats().bytes_in, before);
-    drop(kept.borrow_mut().pop_front());
-    rig.settle();
-    let want: Vec<String> = std::iter::once("hold".to_owned())
-        .chain((0..10).map(|n| n.to_string()))
-        .chain(["(binary)".to_owned()])
-        .collect();
-    assert_eq!(script.taken(), want);
-    assert_eq!(client.frame(&mut rig).head, 0x8a);
-    assert!(script.closed().is_empty());
 }
 
 // ---- 4.10: panics -----------------------------------------------------------------------------

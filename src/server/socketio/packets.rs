@@ -14,7 +14,8 @@ use crate::reactor::IoLoop;
 use crate::server::Msg;
 use crate::server::core::Core;
 use crate::server::emitting::Acking;
-use crate::server::engine::{Held, Link, Opening, Rare};
+use crate::server::engine::{Link, Opening, Rare};
+use crate::server::inbox::Held;
 use crate::server::loud::loud;
 use crate::server::messages::Out;
 use crate::server::object::{At as CallAt, Handled};
@@ -280,9 +281,8 @@ impl<S: 'static> Core<S> {
                 return false;
             };
             if entry.holds > 0 {
-                let inbox = &mut entry.rare.get_or_insert_default().inbox;
-                inbox.push_back(held());
-                if inbox.len() >= self.settings.inbox_max {
+                engine.keep_waiting(id, held());
+                if engine.is_inbox_full(id) {
                     engine.hold_conn(key, true);
                 }
                 return true;
