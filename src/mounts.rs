@@ -1,4 +1,6 @@
 //! How a class is served at a mount, by protocol: [`WebSocket`], [`SockJs`], [`SocketIo`].
+//!
+//! Not here: which class is served at which path.
 
 use crate::config::{
     ConfigError, SockJsSettings, SocketIo06Settings, SocketIoSettings, WebSocketLimits,
@@ -191,7 +193,7 @@ pub struct SocketIo {
 
 impl SocketIo {
     /// What the handshake can announce.
-    pub(crate) const TRANSPORTS: [Transport; 5] = [
+    const TRANSPORTS: [Transport; 5] = [
         Transport::WebSocket,
         Transport::FlashSocket,
         Transport::XhrPolling,

@@ -35,11 +35,11 @@ pub(crate) struct Inner<S: 'static> {
     pub(crate) id: RouterId,
     pub(crate) name: &'static str,
     pub(crate) make: Make<S>,
-    pub(crate) keep_request: bool,
+    keep_request: bool,
     /// The class's `Events`.
     pub(crate) events: Rc<dyn Any>,
     /// The routers of its channels.
-    pub(crate) inside: Vec<Rc<Inner<S>>>,
+    inside: Vec<Rc<Inner<S>>>,
     /// Those of its endpoints, by name.
     pub(crate) endpoints: Vec<(String, Rc<Inner<S>>)>,
     /// Asked for an endpoint that the list does not have.

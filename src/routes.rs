@@ -12,7 +12,7 @@ use crate::server::response::Reply;
 use std::rc::Rc;
 
 /// Answers a request: now, or later (see [`Reply`]).
-pub(crate) type Handler<S> = Rc<dyn Fn(&Request<'_>, &mut App<'_, S>, Reply<'_, S>)>;
+type Handler<S> = Rc<dyn Fn(&Request<'_>, &mut App<'_, S>, Reply<'_, S>)>;
 
 /// A handler and where it answers: a method and a pattern (see [`Routes`]).
 ///
@@ -117,13 +117,13 @@ pub(crate) struct Entry<S: 'static> {
     pub(crate) literal: bool,
     /// What the path has to begin with, in place of `text`.
     #[cfg(feature = "regex")]
-    pub(crate) prefix: Option<Prefix>,
+    prefix: Option<Prefix>,
     pub(crate) to: Endpoint<S>,
 }
 
 /// A regular expression that begins a path.
 #[cfg(feature = "regex")]
-pub(crate) struct Prefix {
+struct Prefix {
     /// Of everything before a slash, or before the end.
     whole: regex_lite::Regex,
     /// Of as much as it takes.

@@ -399,7 +399,7 @@ fn tornadio2_events<C: Connection>(on: &mut Events<C>) {
 /// | where | what |
 /// | --- | --- |
 /// | `/socket.io` | for clients of every kind |
-/// | `/fast/socket.io` | the same with times of a second or two |
+/// | `/fast/socket.io` | the same with times of a second or two; clients are told five |
 /// | `/node...`, `/tornadio2...` | what was recorded of either server; what follows the name says with which options |
 pub(crate) fn services(of: &SocketIo) -> Routes<()> {
     let with = |change: fn(&mut SocketIoSettings)| {
@@ -444,7 +444,7 @@ pub(crate) fn services(of: &SocketIo) -> Routes<()> {
             &public(),
             with(|set| {
                 fast(set);
-                // Clients give up after five seconds without a sign of life.
+                // A browser on a machine that stalls is not to give up.
                 set.client_timeout = Duration::from_secs(4);
             }),
         )

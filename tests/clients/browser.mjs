@@ -76,13 +76,13 @@ check('browser: the state changes when one joins', async () => {
   await join(ann, 'Ann');
   await line(ann, 'Ann', 'joined');
   assert.notEqual(await ann.textContent('#state'), before);
-}, 20);
+}, 40);
 
 check('browser: a second one joins, and both see it', async () => {
   bob = await visit('Bob');
   await join(bob, 'Bob');
   await Promise.all([line(ann, 'Bob', 'joined'), person(ann, 'Bob'), person(bob, 'Ann')]);
-}, 20);
+}, 40);
 
 check('browser: they chat', async () => {
   await say(ann, 'Is anybody here?');
@@ -90,13 +90,13 @@ check('browser: they chat', async () => {
   await say(bob, 'I am. Grüße 🌪️');
   await Promise.all([line(ann, 'Bob', 'Grüße 🌪️'), line(bob, 'Bob', 'Grüße 🌪️')]);
   assert.equal(await ann.inputValue('#text'), '', 'the field is empty after sending');
-}, 20);
+}, 40);
 
 check('browser: markup is shown, not run', async () => {
   await say(bob, '<img src=x onerror="document.title=1"><b>bold</b>');
   await line(ann, '<b>bold</b>');
   assert.equal(await ann.locator('#log b, #log img').count(), 0);
-});
+}, 40);
 
 check('browser: no name is taken for a list, a notice or several people', async () => {
   const url = `ws://${chatroom.text}/chat`;
@@ -145,12 +145,12 @@ check('browser: a reload leaves, and one can join again', async () => {
   await line(ann, 'Bobby', 'joined');
   await say(ann, 'Welcome back');
   await line(bob, 'Ann', 'Welcome back');
-}, 20);
+}, 40);
 
 check('browser: a closed page leaves', async () => {
   await bob.close();
   await Promise.all([line(ann, 'Bobby', 'left'), nobody(ann, 'Bobby')]);
-}, 20);
+}, 40);
 
 const shot = async (page, name) => {
   await page.screenshot({ path: path(folder, `${name}.png`) });

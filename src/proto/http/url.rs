@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::string::FromUtf8Error;
 
 use super::error::Error;
+use crate::proto::split_at_first;
 
 /// Decodes the path of a target.
 ///
@@ -73,7 +74,7 @@ fn decode_form_bytes(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The value of the first field of a form with this name, however many are before it.
-pub(crate) fn form_value<'f>(
+pub(in crate::proto) fn form_value<'f>(
     form: &'f str,
     name: &str,
 ) -> Option<Result<Cow<'f, str>, FromUtf8Error>> {
@@ -129,14 +130,6 @@ impl<'a> Iterator for Pairs<'a> {
             return Some((decode_form(name), decode_form(value.unwrap_or_default())));
         }
         None
-    }
-}
-
-/// What is before the first `separator`, which is ASCII, and what is behind it.
-pub(crate) fn split_at_first(text: &str, separator: u8) -> (&str, Option<&str>) {
-    match memchr::memchr(separator, text.as_bytes()) {
-        Some(at) => (&text[..at], Some(&text[at + 1..])),
-        None => (text, None),
     }
 }
 

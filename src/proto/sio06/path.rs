@@ -8,7 +8,7 @@
 //! Not here: the mount (`/socket.io`) and the query, which the caller takes off; whether the extra text is
 //! right; methods; which transports are switched on.
 
-use crate::proto::http::url::split_at_first;
+use crate::proto::split_at_first;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

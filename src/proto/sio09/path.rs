@@ -5,7 +5,7 @@
 //! Not here: the mount (`/socket.io`) and the query, which the caller takes off; which transports are
 //! switched on.
 
-use crate::proto::http::url::split_at_first;
+use crate::proto::split_at_first;
 
 /// What a path below the mount names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

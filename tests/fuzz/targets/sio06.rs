@@ -43,6 +43,7 @@ fn paths(path: &str) {
     let session = route.session.unwrap_or_default();
     assert!(session.len() <= ID_BYTES_MAX && session.bytes().all(|b| b.is_ascii_alphanumeric()));
     assert_eq!(tail.split('/').nth(1).unwrap_or_default(), session);
+    assert!(route.index.is_none() || name == "jsonp-polling");
     let again = match route.index {
         None => format!("{start}/{session}"),
         Some(index) => {
