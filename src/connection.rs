@@ -375,7 +375,7 @@ pub enum Cause {
     /// `idle_timeout` or `lifetime_max`.
     Timeout,
     /// The client did not take its messages: `write_max_bytes` waited for it (1013), or the buffers of
-    /// all together were full (1006).
+    /// all together were full (1006; for a channel 1013).
     Overflow,
     /// A callback of this connection panicked, or the arguments of an event were not those that its handler
     /// takes: 1011.

@@ -8,7 +8,7 @@ use super::engine::{ConnectionTag, Engine, Shared};
 use super::entropy::Entropy;
 use super::proxies::Proxies;
 use super::routing::Table;
-use super::sessions::{SessionKey, lost};
+use super::sessions::lost;
 use super::{Msg, SourceHandler, SourceTag};
 use crate::config::Settings;
 use crate::conn::http1::Phase;
@@ -226,49 +226,6 @@ impl<S: 'static> Core<S> {
         }
     }
 
-    /// All buffers together are nearly over their limit: the largest holders are closed.
-    pub(super) fn relieve(&mut self, io: &mut IoLoop<Msg>) {
-        let max = self.settings.buffers_max_bytes;
-        if self.engine().conns.buffered() < max / 100 * 95 {
-            return;
-        }
-        let engine = self.engine();
-        let conns = engine.conns.arena.iter();
-        let conns = conns.map(|(key, conn)| (conn.buffered(), Holder::Conn(key)));
-        let sessions = engine.sessions.arena.iter();
-        let sessions = sessions.map(|(key, entry)| (entry.buffered(), Holder::Session(key)));
-        let inboxes = engine.connections.iter();
-        let inboxes =
-            inboxes.map(|(key, entry)| (entry.inbox_bytes(), Holder::Inbox(ConnectionId(key))));
-        let holders = conns.chain(sessions).chain(inboxes);
-        let mut holders: Vec<(usize, Holder)> = holders.filter(|(bytes, _)| *bytes > 0).collect();
-        holders.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-        for (bytes, holder) in holders {
-            if self.engine().conns.buffered() < max / 100 * 80 {
-                break;
-            }
-            match holder {
-                Holder::Conn(key) => {
-                    // What was not tried yet may fit.
-                    self.settle(io, key);
-                    let conn = self.conn(key);
-                    if conn.is_none_or(|conn| conn.buffered() * 2 <= bytes) {
-                        continue;
-                    }
-                    self.lose(io, key, Cause::Overflow);
-                }
-                Holder::Session(key) => self.engine().relieve_session(key),
-                Holder::Inbox(id) if !self.engine().is_open(id) => continue,
-                Holder::Inbox(id) => {
-                    let engine = self.engine();
-                    engine.close(id, Cause::Overflow, 1013, "inbox full");
-                }
-            }
-            self.engine().conns.stats.memory_closes += 1;
-        }
-        self.follow_up(io);
-    }
-
     /// The conn is lost, or cut: its owner is told, then it is gone.
     pub(crate) fn lose(&mut self, io: &mut IoLoop<Msg>, key: ConnKey, cause: Cause) {
         let Some(conn) = self.conn(key) else { return };
@@ -326,14 +283,6 @@ impl<S: 'static> Core<S> {
             self.drain_check(io);
         }
     }
-}
-
-/// Who holds bytes that wait.
-#[derive(Clone, Copy)]
-enum Holder {
-    Conn(ConnKey),
-    Session(SessionKey),
-    Inbox(ConnectionId),
 }
 
 /// The connection that a WebSocket's bits name.

@@ -226,8 +226,10 @@ impl<'a, C: Connection> Io<'a, C> {
     }
 
     /// Holds back this connection's later messages until the returned value is finished or dropped.
-    /// Heartbeats and closing pass. `inbox_max` messages are kept (default: 64) of `inbox_bytes_max` bytes
-    /// (1 MiB), then the client is no longer read. Held several times, it holds until the last one is gone.
+    /// Heartbeats and closing pass. When `inbox_max` messages (default: 64) or `inbox_bytes_max` bytes (4 MiB)
+    /// wait, a WebSocket is no longer read, a request that brought them is not answered, and a channel is closed
+    /// by the next one. What stands behind them comes later too: also the answer to what was asked with
+    /// [`emit_ack`](Self::emit_ack). Held several times, it holds until the last one is gone.
     #[doc(alias = "sync_engine")]
     pub fn ordered(&self) -> Ordered<C> {
         self.app.shared.engine.borrow_mut().hold(self.id);

@@ -14,6 +14,7 @@ pub(crate) mod flash;
 pub(crate) mod http;
 mod inbox;
 pub(crate) mod loud;
+mod memory;
 mod messages;
 pub(crate) mod multiplex;
 pub(crate) mod object;

@@ -25,8 +25,8 @@ use std::rc::Rc;
 /// SockJS or a plain WebSocket. Each channel that a client opens is a connection of its own, with
 /// rooms, timers and all; it ends with the connection below it at the latest.
 ///
-/// A refusal in `on_open` is told as `uns`. A channel whose [`Io::ordered`] is held for more than `inbox_max`
-/// messages or `inbox_bytes_max` bytes is closed.
+/// A refusal in `on_open` is told as `uns`. A channel whose [`Io::ordered`] is held is closed by the
+/// next message when `inbox_max` messages or `inbox_bytes_max` bytes wait.
 ///
 /// ```
 /// use dustdevil::{Connection, Multiplex, Router};

@@ -493,8 +493,7 @@ fn inboxes_and_memory() {
         one.say_all(&mut rig, &messages(4));
         assert_eq!(rig.stats().memory_closes, 1);
         assert_eq!(script.taken(), ["on_close"]);
-        assert_eq!(two.hear(&mut rig), way.end());
-        assert!(two.is_over, "{way:?}");
+        assert!(rig.stats().bytes_unfinished < 500_000, "{way:?}");
         // There is room again.
         one.say_all(&mut rig, &messages(3));
         release(&kept, &mut rig);

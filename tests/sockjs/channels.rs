@@ -436,3 +436,49 @@ fn no_channels() {
     client.silent(&mut rig);
     rig.over(&Script::default(), client);
 }
+
+/// All buffers together are nearly full: the channel that holds most is closed, open or not, and no other.
+#[test]
+fn out_of_memory_for_channels() {
+    for decided in [true, false] {
+        let held: Rc<RefCell<Vec<dustdevil::Ordered<Probe>>>> = Rc::default();
+        let asked: Rc<RefCell<Vec<Deciding<Probe>>>> = Rc::default();
+        let (keep, ask) = (Rc::clone(&held), Rc::clone(&asked));
+        let script = Script {
+            open: Box::new(move |_, cx, _| {
+                if decided {
+                    keep.borrow_mut().push(cx.ordered());
+                } else {
+                    ask.borrow_mut().push(cx.decide_later());
+                }
+                Ok(())
+            }),
+            ..Script::default()
+        };
+        let settings = Settings {
+            buffers_max_bytes: 1 << 20,
+            ..Settings::default()
+        };
+        let (mut rig, [ann, bob]) = channels_with(script, Script::default(), settings);
+        let mut client = rig.client("/ws");
+        for text in ["sub,ann", "sub,bob"] {
+            client.send(text);
+        }
+        rig.settle();
+        let long = format!("msg,ann,{}", "x".repeat(300_000));
+        for _ in 0..4 {
+            client.write_long(&mut rig, &masked(0x81, long.as_bytes()));
+            rig.settle();
+        }
+        client.send("msg,bob,alive");
+        assert_eq!(client.texts(&mut rig), ["uns,ann", "msg,bob,alive"]);
+        assert_eq!(rig.stats().memory_closes, 1);
+        assert_eq!(rig.stats().bytes_unfinished, 0);
+        let want = decided.then_some((0, Cause::Overflow, 1013));
+        assert_eq!(causes(&ann), Vec::from_iter(want));
+        held.borrow_mut().clear();
+        asked.borrow_mut().clear();
+        rig.over(&ann, client);
+        assert_eq!(bob.closed(), [0]);
+    }
+}

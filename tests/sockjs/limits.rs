@@ -1,7 +1,9 @@
 //! Limits and overload: how many sessions, from where, and how much waits for the slow.
 
 use crate::support::*;
-use dustdevil::{Cause, Sent, Settings, SockJs, SockJsSettings};
+use dustdevil::{Cause, Deciding, Sent, Settings, SockJs, SockJsSettings};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 const MIB: usize = 1 << 20;
 
@@ -323,6 +325,47 @@ fn out_of_memory() {
     assert_eq!(rig.poll("b"), "c[1002,\"Connection interrupted\"]\n");
     assert_eq!(rig.poll("a").len(), 900_006);
     rig.over(&script, (small, socket));
+}
+
+/// What waits for a decision is let go as well, and those who hold less stay.
+#[test]
+fn undecided_and_out_of_memory() {
+    let settings = Settings {
+        buffers_max_bytes: 2 * MIB,
+        ..Settings::default()
+    };
+    let shelf: Rc<RefCell<Vec<Deciding<Probe>>>> = Rc::default();
+    let put = Rc::clone(&shelf);
+    let undecided = Script {
+        open: Box::new(move |_, cx, _| {
+            put.borrow_mut().push(cx.decide_later());
+            Ok(())
+        }),
+        ..Script::default()
+    };
+    let (mut rig, script) = sockjs_with(undecided, settings, SockJs::default());
+    let mut polls = ["a", "b"].map(|id| rig.wait(id));
+    let mut half = rig.raw();
+    half.write(b"GET / HTTP/1.1\r\nHost: ");
+    rig.settle();
+    let body = format!("[\"{}\"]", "x".repeat(1_000_000));
+    let mut sends =
+        ["a", "b"].map(|id| rig.start("POST", &format!("/s/0/{id}/xhr_send"), "", body.as_bytes()));
+    rig.settle();
+    assert!(rig.stats().bytes_unfinished < 1_100_000);
+    assert_eq!(rig.stats().memory_closes, 1);
+    // Of two alike one is left, and it can still be accepted.
+    for deciding in shelf.borrow_mut().drain(..) {
+        deciding.accept(|me, _| me.script.note("accepted"));
+    }
+    rig.settle();
+    assert_eq!(script.taken(), ["accepted"]);
+    half.write(b"x\r\n\r\n");
+    assert_eq!(half.answer(&mut rig).status, 404);
+    for client in polls.iter_mut().chain(&mut sends) {
+        while client.fill() {}
+    }
+    rig.over(&script, (polls, sends, half));
 }
 
 /// Short of memory there are no new sessions.
