@@ -255,7 +255,8 @@ settings! {
         /// Messages that wait while a connection's `Ordered` is held; then its input is no longer
         /// read. Default: 64.
         inbox_max: usize = 64, 1..=1 << 20;
-        /// Bytes of those messages at which the same happens, of an endpoint as of any connection. One message may overshoot. Default: 4 MiB.
+        /// Bytes of those messages at which the same happens, of an endpoint as of any connection. One
+        /// message may overshoot. Default: 4 MiB.
         inbox_bytes_max: usize = 4 * MIB, KIB..=4096 * MIB;
         /// Rooms of one connection. Over it `join` is refused and logged. Default: 1024.
         rooms_per_connection_max: usize = 1024, 1..=1 << 20;

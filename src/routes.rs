@@ -1,8 +1,10 @@
 //! What answers where: [`Routes`] binds classes, handlers and files to paths.
 
+use crate::config::WebSocketLimits;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::mounts::{Messages, SockJs, SocketIo, WebSocket};
+use crate::proto::http::origin::OriginPolicy;
 use crate::proto::http::pattern::{Pattern, PatternError};
 use crate::router::{Inner, Router};
 use crate::server::cx::App;
@@ -268,13 +270,7 @@ impl<S: 'static> Routes<S> {
         router: &Router<C>,
         of: SockJs,
     ) -> Self {
-        let websocket = || WebSocket {
-            limits: of.websocket.clone(),
-            origins: of.origins.clone(),
-            hixie76: of.hixie76,
-            hixie75: of.hixie75,
-            ..WebSocket::default()
-        };
+        let websocket = || carrier(&of.websocket, &of.origins, (of.hixie76, of.hixie75));
         let framing = Framing::SockJs(of.settings.heartbeat_delay);
         let text = WebSocket {
             messages: Messages::Text,
@@ -311,12 +307,8 @@ impl<S: 'static> Routes<S> {
         of: SocketIo,
     ) -> Self {
         let websocket = WebSocket {
-            limits: of.websocket.clone(),
-            origins: of.origins.clone(),
-            hixie76: of.hixie76,
-            hixie75: of.hixie75,
             messages: Messages::Text,
-            ..WebSocket::default()
+            ..carrier(&of.websocket, &of.origins, (of.hixie76, of.hixie75))
         };
         let websocket = self.mount(router, websocket, Framing::SocketIo);
         self.socketio.push(SocketIoMount {
@@ -443,6 +435,21 @@ impl<S: 'static> Routes<S> {
                 self.error.get_or_insert(Error::Route { pattern, error });
             }
         }
+    }
+}
+
+/// The WebSocket of a mount that has other transports beside it.
+fn carrier(
+    limits: &WebSocketLimits,
+    origins: &OriginPolicy,
+    (hixie76, hixie75): (bool, bool),
+) -> WebSocket {
+    WebSocket {
+        limits: limits.clone(),
+        origins: origins.clone(),
+        hixie76,
+        hixie75,
+        ..WebSocket::default()
     }
 }
 

@@ -67,6 +67,32 @@ impl Sub for Instant {
     }
 }
 
+/// Counts what happens in one second, which begins with the first of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PerSecond {
+    from: Instant,
+    count: u32,
+}
+
+impl PerSecond {
+    /// Nothing was counted, and a second has begun.
+    pub const fn new(now: Instant) -> Self {
+        Self {
+            from: now,
+            count: 0,
+        }
+    }
+
+    /// Counts so many more. False: there are more than `max` in this second. Zero: no limit.
+    pub fn count(&mut self, now: Instant, more: u32, max: u32) -> bool {
+        if now.since(self.from) >= Duration::from_secs(1) {
+            *self = Self::new(now);
+        }
+        self.count = self.count.saturating_add(more);
+        max == 0 || self.count <= max
+    }
+}
+
 /// Seconds since 1970-01-01 00:00:00 UTC, for `Date`, `Expires` and `Last-Modified`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixSeconds(pub u64);
@@ -74,6 +100,25 @@ pub struct UnixSeconds(pub u64);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn per_second() {
+        let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
+        let mut seen = PerSecond::new(at(500));
+        for (millis, more, want) in [
+            (500, 2, true),
+            (1499, 1, true),
+            (1499, 1, false),
+            (1500, 3, true),
+            (1500, u32::MAX, false),
+            (2400, u32::MAX, false),
+            (9000, 4, false),
+            (10_000, 1, true),
+        ] {
+            assert_eq!(seen.count(at(millis), more, 3), want, "{millis} {more}");
+        }
+        assert!(seen.count(at(10_000), u32::MAX, 0));
+    }
 
     #[test]
     fn arithmetic_saturates() {

@@ -3,7 +3,7 @@
 use super::wire::Wire;
 use crate::config::WebSocketLimits;
 use crate::proto::ws::{Kind, machine};
-use crate::time::Instant;
+use crate::time::{Instant, PerSecond};
 use std::time::Duration;
 
 /// A WebSocket: its framing and whose it is.
@@ -24,9 +24,7 @@ pub(crate) struct WebSocket {
 
 /// What is counted for the limits that are off by default.
 pub(crate) struct Ages {
-    /// Messages in the second that `counted_from` began.
-    counted: u32,
-    counted_from: Instant,
+    messages: PerSecond,
     last_message: Instant,
     end_of_life: Instant,
     heartbeat: Instant,
@@ -118,8 +116,7 @@ impl Limits {
             .lifetime_max
             .map_or(Instant::FAR, |life| now + life.mul_f64(1.0 - spread / 10.0));
         Some(Box::new(Ages {
-            counted: 0,
-            counted_from: now,
+            messages: PerSecond::new(now),
             last_message: now,
             end_of_life,
             heartbeat: beats.map_or(Instant::FAR, |every| now + every),
@@ -140,12 +137,8 @@ impl WebSocket {
             return true;
         };
         ages.last_message = now;
-        if now.since(ages.counted_from) >= Duration::from_secs(1) {
-            ages.counted_from = now;
-            ages.counted = 0;
-        }
-        ages.counted = ages.counted.saturating_add(count);
-        limits.messages_per_second_max == 0 || ages.counted <= limits.messages_per_second_max
+        ages.messages
+            .count(now, count, limits.messages_per_second_max)
     }
 
     /// Whether one of the ages is reached.

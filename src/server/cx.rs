@@ -226,8 +226,8 @@ impl<'a, C: Connection> Io<'a, C> {
     }
 
     /// Holds back this connection's later messages until the returned value is finished or dropped.
-    /// Heartbeats and closing pass. When `inbox_max` messages (default: 64) or `inbox_bytes_max` bytes (4 MiB)
-    /// wait, a WebSocket is no longer read, a request that brought them is not answered, and a channel is closed
+    /// Heartbeats and closing pass. When `inbox_max` messages or `inbox_bytes_max` bytes of
+    /// [`Settings`](crate::Settings) wait, a WebSocket is no longer read, a request that brought them is not answered, and a channel is closed
     /// by the next one. What stands behind them comes later too: also the answer to what was asked with
     /// [`emit_ack`](Self::emit_ack). Held several times, it holds until the last one is gone.
     #[doc(alias = "sync_engine")]

@@ -356,14 +356,12 @@ impl<S: 'static> Engine<S> {
             Life::Opening => self.forget(id),
             Life::Open => {
                 entry.life = Life::Closing;
-                let rare = entry.rare.as_mut();
-                let dropped = rare.map(|rare| std::mem::take(&mut rare.inbox));
-                self.conns.held_input -= dropped.map_or(0, |inbox| inbox.bytes());
                 if let Link::Session(key) | Link::SocketIo(key) = entry.link {
                     let session = self.sessions.arena.get(key);
                     let name = session.map(|session| session.name.1.clone());
                     entry.rare.get_or_insert_default().session = name;
                 }
+                self.empty_inbox(id);
                 self.next.push_back(Next::Closed(id, why));
             }
         }
@@ -409,11 +407,9 @@ impl<S: 'static> Engine<S> {
         for _then in self.take_acks(id) {
             self.dead.push(Dead::Ack { _then });
         }
-        let Some(entry) = self.connections.remove(id.0) else {
-            return;
-        };
-        self.conns.held_input -= entry.inbox_bytes();
-        if let Some(_object) = entry.object {
+        self.empty_inbox(id);
+        let entry = self.connections.remove(id.0);
+        if let Some(_object) = entry.and_then(|entry| entry.object) {
             self.dead.push(Dead::Connection { _object });
         }
     }

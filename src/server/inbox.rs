@@ -73,6 +73,15 @@ impl<S: 'static> Engine<S> {
         Some(held)
     }
 
+    /// What waits is dropped.
+    pub(super) fn empty_inbox(&mut self, id: ConnectionId) {
+        let entry = self.connections.get_mut(id.0);
+        if let Some(rare) = entry.and_then(|entry| entry.rare.as_mut()) {
+            let dropped = std::mem::take(&mut rare.inbox);
+            self.conns.held_input -= dropped.bytes;
+        }
+    }
+
     /// Whether no more messages may wait while it is held.
     pub(crate) fn is_inbox_full(&self, id: ConnectionId) -> bool {
         let entry = self.connections.get(id.0);

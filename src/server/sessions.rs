@@ -12,10 +12,9 @@ use crate::conn::ConnKey;
 use crate::connection::{Cause, CloseReason, ConnectionId};
 use crate::reactor::Timeout;
 use crate::storage::arena::{Arena, Key};
-use crate::time::Instant;
+use crate::time::{Instant, PerSecond};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 pub(crate) type SessionKey = Key<Virtual>;
 
@@ -116,8 +115,7 @@ pub(crate) struct Sessions {
     ids: Vec<HashMap<Box<str>, SessionKey>>,
     /// By mount and address.
     per_ip: HashMap<(u32, IpAddr), u32>,
-    /// When the second began in which so many were counted.
-    begun: (Instant, u32),
+    begun: PerSecond,
     /// Those that may have something to send.
     dirty: Vec<SessionKey>,
     pub(crate) scratch: Vec<u8>,
@@ -140,17 +138,6 @@ impl Sessions {
     fn of_ip(&self, mount: u32, ip: Option<IpAddr>) -> u32 {
         let count = ip.and_then(|ip| self.per_ip.get(&(mount, ip)));
         count.copied().unwrap_or_default()
-    }
-
-    /// Whether another may begin in this second; if so it is counted.
-    fn may_begin(&mut self, now: Instant, max: u32) -> bool {
-        let (since, count) = &mut self.begun;
-        if now.since(*since) >= Duration::from_secs(1) {
-            (*since, *count) = (now, 0);
-        }
-        let may = max == 0 || *count < max;
-        *count += u32::from(may);
-        may
     }
 
     pub(crate) fn insert(
@@ -227,7 +214,7 @@ impl<S: 'static> Core<S> {
         !conns.draining
             && sessions.of_mount(mount) < max
             && (per_ip == 0 || sessions.of_ip(mount, ip) < per_ip)
-            && sessions.may_begin(conns.now, per_second)
+            && sessions.begun.count(conns.now, 1, per_second)
     }
 }
 

@@ -2,6 +2,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { assert } from './check.mjs';
 import { chromium } from 'playwright-core';
 
 function program() {
@@ -29,4 +30,11 @@ export function launch() {
       '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'],
     timeout: 60_000,
   });
+}
+
+/** On a page that shows its last round trip, and by how much the server's clock is ahead: both clocks are this machine's. */
+export async function clocksAgree(page) {
+  const [last, ahead] = await page.evaluate(() => ['last', 'ahead'].map((id) => parseFloat(document.getElementById(id).textContent)));
+  // The server's time lies within the round trip, or near it.
+  assert.ok(Math.abs(ahead) <= last / 2 + 100, `ahead by ${ahead} ms after a round trip of ${last} ms`);
 }

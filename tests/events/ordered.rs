@@ -494,6 +494,12 @@ fn inboxes_and_memory() {
         assert_eq!(rig.stats().memory_closes, 1);
         assert_eq!(script.taken(), ["on_close"]);
         assert!(rig.stats().bytes_unfinished < 500_000, "{way:?}");
+        let why = script.last_reason();
+        assert_eq!((why.cause, why.code), (Cause::Overflow, 1006), "{way:?}");
+        if way.is_socket() {
+            // It hears nothing.
+            assert_eq!(two.receiver().rest(&mut rig), b"");
+        }
         // There is room again.
         one.say_all(&mut rig, &messages(3));
         release(&kept, &mut rig);

@@ -104,10 +104,7 @@ fn ids_are_long_and_all_different() {
         assert_is_id(&sid);
         assert!(ids.insert(sid));
     }
-    for at in 0..32 {
-        let seen: HashSet<u8> = ids.iter().map(|sid| sid.as_bytes()[at]).collect();
-        assert!(seen.len() > 8, "position {at}: {seen:?}");
-    }
+    assert_spread(&ids);
     rig.over(&script, client);
 }
 
@@ -223,18 +220,7 @@ fn header_injection() {
 fn a_close_at_any_moment_does_not_spin() {
     let (mut rig, script) = sio(Script::default());
     let peer = rig.peer(Transport::XhrPolling);
-    for bytes in beginnings(&peer.sid) {
-        for cut in (0..=bytes.len()).rev().step_by(7) {
-            let mut client = rig.raw();
-            client.write(&bytes[..cut]);
-            rig.turn();
-            client.finish();
-            rig.settle(); // It fails if there is no end.
-            client.fill();
-        }
-    }
-    rig.pass(secs(80));
-    assert_eq!(rig.stats().conns_open, 0);
+    rig.ends_anywhere(beginnings(&peer.sid));
     rig.over(&script, peer);
 }
 

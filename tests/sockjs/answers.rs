@@ -274,3 +274,31 @@ pub(crate) fn short_turns() -> Settings {
         ..Settings::default()
     }
 }
+
+impl Rig<World> {
+    /// Clients send these as far as all kinds of places and end their side: nothing spins, all conns end.
+    #[allow(dead_code)]
+    pub(crate) fn ends_anywhere(&mut self, all: impl IntoIterator<Item = Vec<u8>>) {
+        for bytes in all {
+            for cut in (0..=bytes.len()).rev().step_by(7) {
+                let mut client = self.raw();
+                client.write(&bytes[..cut]);
+                self.turn();
+                client.finish();
+                self.settle(); // It fails if there is no end.
+                client.fill();
+            }
+        }
+        self.pass(Duration::from_secs(80));
+        assert_eq!(self.stats().conns_open, 0);
+    }
+}
+
+/// No position of these ids has the same character everywhere.
+#[allow(dead_code)]
+pub(crate) fn assert_spread(ids: &std::collections::HashSet<String>) {
+    for at in 0..32 {
+        let seen: std::collections::HashSet<u8> = ids.iter().map(|id| id.as_bytes()[at]).collect();
+        assert!(seen.len() > 8, "position {at}: {seen:?}");
+    }
+}

@@ -543,6 +543,35 @@ fn a_full_inbox_stops_reading() {
     }
 }
 
+/// Who holds in two ways, in the inbox and in input behind it, is let go once and counts once.
+#[test]
+fn an_inbox_and_input_behind_it() {
+    let settings = Settings {
+        buffers_max_bytes: 1 << 20,
+        inbox_bytes_max: 180_000,
+        ..Settings::default()
+    };
+    let (mut rig, script, kept) = holding(settings);
+    let mut clients: Vec<Client> = (0..86).map(|_| rig.client("/ws")).collect();
+    let text = "x".repeat(9_900);
+    for client in &mut clients {
+        client.send("hold");
+        client.send(&text);
+    }
+    rig.settle();
+    assert_eq!(rig.stats().memory_closes, 0);
+    let frames = masked(0x81, text.as_bytes()).repeat(25);
+    clients[43].write_long(&mut rig, &frames);
+    rig.settle();
+    let closed = script.closed();
+    assert_eq!(closed[0], 43);
+    assert!(closed.len() > 1, "without it there was enough room");
+    assert_eq!(rig.stats().memory_closes, closed.len() as u64);
+    drop(kept.borrow_mut().drain(..).collect::<Vec<_>>());
+    rig.settle();
+    assert_eq!(rig.stats().bytes_unfinished, 0);
+}
+
 // ---- 4.10: panics -----------------------------------------------------------------------------
 
 /// Panics when it is dropped.

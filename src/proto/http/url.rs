@@ -78,15 +78,8 @@ pub(in crate::proto) fn form_value<'f>(
     form: &'f str,
     name: &str,
 ) -> Option<Result<Cow<'f, str>, FromUtf8Error>> {
-    let mut rest = Some(form);
-    let value = loop {
-        let (field, behind) = split_at_first(rest?, b'&');
-        let (n, value) = split_at_first(field, b'=');
-        if decode_form(n) == name {
-            break value.unwrap_or_default();
-        }
-        rest = behind;
-    };
+    let (_, value) = fields(form).find(|(field, _)| decode_form(field) == name)?;
+    let value = value.unwrap_or_default();
     Some(match decode_form_bytes(value) {
         None => Ok(Cow::Borrowed(value)),
         Some(bytes) => String::from_utf8(bytes).map(Cow::Owned),
@@ -94,11 +87,21 @@ pub(in crate::proto) fn form_value<'f>(
 }
 
 /// The fields of a query string or form body, in order; after [`FIELDS_MAX`] it ends.
-pub fn pairs(query: &str) -> Pairs<'_> {
-    Pairs {
-        rest: query,
-        left: FIELDS_MAX,
-    }
+pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let there = fields(query).filter(|field| *field != ("", None));
+    there
+        .take(FIELDS_MAX)
+        .map(|(name, value)| (decode_form(name), decode_form(value.unwrap_or_default())))
+}
+
+/// All fields as they stand there: the name, and what is behind its `=`.
+fn fields(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let (field, behind) = split_at_first(rest?, b'&');
+        rest = behind;
+        Some(split_at_first(field, b'='))
+    })
 }
 
 /// The value of the first field with this name.
@@ -106,31 +109,6 @@ pub fn first<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     pairs(query)
         .find(|(n, _)| n == name)
         .map(|(_, value)| value)
-}
-
-/// Fields of a query string; see [`pairs`].
-#[derive(Clone, Debug)]
-pub struct Pairs<'a> {
-    rest: &'a str,
-    left: usize,
-}
-
-impl<'a> Iterator for Pairs<'a> {
-    type Item = (Cow<'a, str>, Cow<'a, str>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() && self.left > 0 {
-            let (field, rest) = split_at_first(self.rest, b'&');
-            self.rest = rest.unwrap_or_default();
-            if field.is_empty() {
-                continue;
-            }
-            self.left -= 1;
-            let (name, value) = split_at_first(field, b'=');
-            return Some((decode_form(name), decode_form(value.unwrap_or_default())));
-        }
-        None
-    }
 }
 
 /// Appends `text` so that it can stand anywhere in a URL: all but letters, digits and `-._~` escaped.
