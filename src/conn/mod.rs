@@ -337,7 +337,8 @@ pub(crate) struct Conns {
     pub(crate) current: Option<ConnKey>,
     /// Unwritten bytes of all conns.
     pub(crate) queued: usize,
-    /// Bytes of unfinished and put-off input of all conns, and of what waits for a nonce.
+    /// Bytes of input that is unfinished or put off: of all conns, of sends, in inboxes; and of what waits for a
+    /// nonce.
     pub(crate) held_input: usize,
     pub(crate) now: Instant,
     /// The value of `Date`, of this second.
